@@ -1,0 +1,91 @@
+"""Element types, and PyTorch's rules for combining them.
+
+A dtype is NumPy's own dtype object, on every backend; CuPy uses the same. Operands of different dtypes are
+promoted as in PyTorch, not as in NumPy: an int64 tensor times a float32 one is float32, a Python number
+never changes the dtype of a tensor of its own kind, and a 0-d tensor yields to an n-d one of its kind.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+from typing import Any, TypeAlias
+
+import numpy as np
+
+DType: TypeAlias = "np.dtype[Any]"
+
+bool = np.dtype("bool")
+uint8, int8, int16, int32, int64 = (np.dtype(n) for n in ("uint8", "int8", "int16", "int32", "int64"))
+float16, float32, float64 = (np.dtype(n) for n in ("float16", "float32", "float64"))
+short, int, long, half, float, double = int16, int32, int64, float16, float32, float64
+
+_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2}  # V: ml_dtypes.bfloat16
+_default = float32
+
+
+def get_default_dtype() -> DType:
+    """The dtype of tensors made from Python floats, and of true division of integers; float32 at first."""
+    return _default
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Set the dtype of tensors made from Python floats. Raises TypeError unless it is a floating one."""
+    global _default
+    dtype = np.dtype(dtype)
+    if not is_floating(dtype):
+        raise TypeError(f"only floating-point types are supported as the default type, not {dtype}")
+    _default = dtype
+
+
+def is_floating(dtype: DType) -> builtins.bool:
+    """Whether tensors of this dtype can require grad."""
+    return dtype.kind in "fV"
+
+
+def as_dtype(dtype: Any) -> DType:
+    """A dtype object of a dtype, a NumPy scalar type, a name or a Python type (float means the default)."""
+    return _default if dtype is builtins.float else np.dtype(dtype)
+
+
+@functools.cache
+def promote_types(type1: DType, type2: DType) -> DType:
+    """The smallest dtype that both can be turned into, by PyTorch's rules."""
+    first, second = _CATEGORY[type1.kind], _CATEGORY[type2.kind]
+    if first != second:
+        return type1 if first > second else type2
+    return np.promote_types(type1, type2)
+
+
+def of_number(number: Any) -> DType:
+    """The dtype a Python number has where nothing else decides: bool, int64 or the default float."""
+    if isinstance(number, builtins.bool):
+        return bool
+    return int64 if hasattr(number, "__index__") else _default
+
+
+def result_dtype(operands: Any) -> DType:
+    """The dtype of an operator's result, from its operands: objects with `dtype` and `ndim`, and Python numbers.
+
+    Three tiers: tensors of at least one dimension, 0-d tensors, numbers. A lower tier counts only where
+    its kind (bool < integer < floating) is higher than that of all tiers above it."""
+    tiers: list[DType | None] = [None, None, None]
+    for x in operands:
+        if hasattr(x, "ndim"):
+            tier, dtype = 0 if x.ndim else 1, x.dtype
+        else:
+            tier, dtype = 2, of_number(x)
+        have = tiers[tier]
+        tiers[tier] = dtype if have is None else promote_types(have, dtype)
+    result: DType | None = None
+    for candidate in tiers:
+        if candidate is not None and (result is None or _CATEGORY[candidate.kind] > _CATEGORY[result.kind]):
+            result = candidate
+    if result is None:
+        raise TypeError("no operand has a dtype")
+    return result
+
+
+def can_cast(from_: Any, to: Any) -> builtins.bool:
+    """Whether a result of dtype `from_` may be written into a tensor of dtype `to` in place: not to a lower kind."""
+    return _CATEGORY[np.dtype(from_).kind] <= _CATEGORY[np.dtype(to).kind]

@@ -1,0 +1,334 @@
+"""The recorded graph, and the walk back through it. The engine: it knows no operator by name.
+
+The forward pass leaves one `Node` per operator that ran. A node holds its parents and just the arrays
+its derivative will ask for, never a tensor: nothing points forward, so there are no cycles, and a graph
+nobody holds is freed at once. A leaf (a tensor the user made, with ``requires_grad``) is a node without
+an operator; its gradient is kept there.
+
+**Why the order matters.** Take ``a = 1; b = a + a; c = b * b``, and follow every path back from c one by
+one: b's gradient arrives in two parts, and a walk that went on to `a` after the first part would have to
+visit `a` again after the second: in a ladder of 30 such steps, 2**30 times. A node must hand its gradient
+on only when every node that used it has handed over its part. Nodes are numbered as they are recorded,
+and an operator can only use tensors that exist already, so "highest number first" is such an order.
+
+Reading order: `tensor`, `operator`, `ops/elementwise`, this file, `gradcheck`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from backends import NAMESPACES, Array, backend_of
+
+if TYPE_CHECKING:
+    from .operator import Operator
+    from .tensor import Tensor
+
+_tick = itertools.count(1).__next__
+
+
+class _Mode(threading.local):
+    """Whether operators are recorded, for each thread by itself."""
+
+    recording = True
+
+
+mode = _Mode()
+
+
+class Node:
+    """One operator that ran (or one leaf): what backward needs to know of it, and nothing else.
+
+    op: the operator; None for a leaf.
+    parents: for each input, the node it came from; None where it needs no gradient.
+    saved: the arrays the operator's vjps named, laid out as (*inputs, out, *aux) with None where a
+        place is not needed; () if none is; None once backward has used and freed them.
+    attrs: the operator's attributes (its keyword arguments); None if it has none.
+    shape, dtype: those of the tensor this node made, and so of its gradient. An operator of several
+        outputs has a list of shapes here, and a `Pick` for each output.
+    seq: the node's place in the order of recording.
+    hooks: functions called with the finished gradient, by handle; None if there are none.
+    grad: the gradient kept here (leaves, and nodes that were asked to), a Tensor or None.
+    """
+
+    __slots__ = ("attrs", "dtype", "grad", "hooks", "op", "parents", "saved", "seq", "shape")
+
+    def __init__(
+        self,
+        op: Operator | None,
+        parents: tuple[Node | None, ...],
+        saved: tuple[Array, ...] | None,
+        attrs: dict[str, Any] | None,
+        shape: Any,
+        dtype: Any,
+    ) -> None:
+        self.op = op
+        self.parents = parents
+        self.saved = saved
+        self.attrs = attrs
+        self.shape = shape
+        self.dtype = dtype
+        self.seq = _tick()
+        self.hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
+        self.grad: Tensor | None = None
+
+    def __repr__(self) -> str:
+        what = "leaf" if self.op is None else self.op.name
+        return f"<{what} #{self.seq}, shape {self.shape}, {self.dtype}>"
+
+
+class Pick(Node):
+    """One output of an operator that has several; its only parent is that operator's node."""
+
+    __slots__ = ("which",)
+
+    def __init__(self, node: Node, which: int, shape: Any, dtype: Any) -> None:
+        super().__init__(node.op, (node,), (), None, shape, dtype)
+        self.which = which
+
+
+class _Writes:
+    """When memory was last written in place, on the clock that numbers the nodes.
+
+    A node whose saved array was written after the node was recorded must not use it. Asking costs
+    nothing while recording: only a write makes an entry here, under the identity of the memory, which all
+    views of it share. (An identity can be used again by a later array, but whatever saves that array
+    was recorded after its birth and so after the entry.)
+
+    `recorded` is the time of the last write that was itself recorded. A tensor that shares memory with
+    one so written still has its old node, while its values have moved on; using it is an error.
+    """
+
+    __slots__ = ("entries", "last", "recorded")
+
+    def __init__(self) -> None:
+        self.last = self.recorded = 0
+        self.entries: dict[tuple[type, int], tuple[int, int, str]] = {}
+
+    def mark(self, array: Array, name: str, recorded: bool = False, by: Node | None = None) -> None:
+        """Note that `name` has just written into `array`; if that was recorded, `by` is the node that did it."""
+        self.last = _tick()
+        key = (type(array), backend_of(array).storage(array))
+        recorded_at = self.entries[key][1] if key in self.entries else 0
+        if recorded:
+            self.recorded = recorded_at = self.last if by is None else by.seq
+        self.entries[key] = (self.last, recorded_at, name)
+
+    def check_saved(self, node: Node) -> None:
+        """Raise if an array `node` saved has been overwritten since."""
+        for array in node.saved or ():
+            if type(array) in NAMESPACES:
+                when, _, writer = self.entries.get((type(array), backend_of(array).storage(array)), (0, 0, ""))
+                if when > node.seq:
+                    name = node.op.name if node.op else "?"
+                    raise RuntimeError(
+                        f"{name}: a value of shape {array.shape} that its derivative needs was overwritten in "
+                        f"place by {writer} after {name} had run. Use the out-of-place form of {writer}, or "
+                        f"clone() the tensor before {writer} changes it."
+                    )
+
+    def check_alias(self, node: Node, array: Array) -> None:
+        """Raise if `array` was rewritten, with a gradient of its own, through another tensor."""
+        entry = self.entries.get((type(array), backend_of(array).storage(array)))
+        if entry is not None and entry[1] > node.seq:
+            raise RuntimeError(
+                f"a tensor of shape {array.shape} shares memory with one that {entry[2]} changed in place, and "
+                f"its recorded graph does not know of the change. Use the changed tensor, or clone() the view "
+                f"before {entry[2]}."
+            )
+
+
+writes = _Writes()
+
+
+class _Handed:
+    """What the engine uses but must not import; `autograd.namespace`, which knows everyone, hands it over.
+
+    tensor: makes a Tensor of an array and a node. xp: the Tensor namespace, for a backward that is recorded.
+    """
+
+    tensor: Callable[[Array, Node | None], Tensor]
+    xp: Any
+
+
+handed = _Handed()
+
+
+def reachable(roots: Iterable[Node]) -> list[Node]:
+    """Every node behind `roots`, themselves included, the last recorded first."""
+    seen = set(roots)
+    stack = list(seen)
+    while stack:
+        for parent in stack.pop().parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return sorted(seen, key=attrgetter("seq"), reverse=True)
+
+
+def _leading_to(order: list[Node], wanted: set[Node]) -> list[Node]:
+    """Those of `order` from which some node of `wanted` can be reached, in the same order."""
+    leading = set(wanted)
+    for node in reversed(order):
+        if any([parent in leading for parent in node.parents]):
+            leading.add(node)
+    return [node for node in order if node in leading]
+
+
+def backpropagate(
+    roots: Sequence[Node],
+    seeds: Sequence[Any],
+    wanted: Sequence[Node] | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> dict[Node, Tensor]:
+    """Carry `seeds`, the gradients of `roots`, back through the graph.
+
+    With `wanted`, return the gradients of those nodes and touch nothing else; only the part of the graph
+    that leads to them is walked. Without, add each leaf's gradient into the leaf, and return nothing.
+    With `create_graph` the seeds are Tensors and every vjp runs on the Tensor namespace, so it is recorded.
+
+    Parts of one gradient are summed by three rules: the first is *borrowed* (a vjp may hand the same array
+    to two parents, as that of add does), the second makes an array of our own, the third is added into
+    that in place. What the user gets is never borrowed.
+    """
+    order = reachable(roots)
+    targets = None if wanted is None else set(wanted)
+    if targets is not None:
+        order = _leading_to(order, targets)
+    inside = None if targets is None else set(order)
+    results: dict[Node, Tensor] = {}
+    grads: dict[Node, Any] = {}
+    owned: set[Node] = set()  # nodes whose entry in `grads` is an array that nobody else holds
+    for root, seed in zip(roots, seeds):
+        grads[root] = grads[root] + seed if root in grads else seed
+
+    was_recording, mode.recording = mode.recording, create_graph
+    try:
+        for node in order:
+            g = grads.pop(node, None)
+            if g is None:
+                continue
+            if node.hooks is not None:
+                g = _run_hooks(node, g, create_graph)
+            op = node.op
+            if targets is None:
+                if op is None:
+                    _deposit(node, _deliver(g, node in owned, create_graph), create_graph)
+                    continue
+            elif node in targets:
+                results[node] = _deliver(g, op is None and node in owned, create_graph)
+            if op is None:
+                continue
+            if type(node) is Pick:
+                whole = node.parents[0]
+                grads.setdefault(whole, [None] * len(whole.shape))[node.which] = g  # type: ignore[union-attr, arg-type]
+                continue
+            saved = node.saved
+            if saved is None:
+                raise _freed(node)
+            if node.seq < writes.last:
+                writes.check_saved(node)
+            if type(g) is list:
+                g = _fill(g, node, create_graph)
+            if create_graph:
+                xp = handed.xp
+                saved = op.saved_as_tensors(node)
+            else:
+                xp = NAMESPACES[type(g[0] if type(g) is list else g)]
+            vjps, joint = op.vjps or op.compile(), op.joint
+            parts = joint(xp, g, saved, node) if joint is not None else None
+            for i, parent in enumerate(node.parents):
+                if parent is None or (inside is not None and parent not in inside):
+                    continue
+                part = vjps[i](xp, g, saved, node) if parts is None else parts[i]
+                if part.dtype is not parent.dtype or part.shape != parent.shape:
+                    part = _fit(part, parent, node, i, xp)
+                if parent not in grads:
+                    grads[parent] = part
+                    if parent.op is None and not create_graph and part is not g and part.base is None:
+                        owned.add(parent)
+                elif parent in owned:
+                    grads[parent] += part
+                else:
+                    grads[parent] = grads[parent] + part
+                    if not create_graph:
+                        owned.add(parent)
+            if saved and not retain_graph:
+                node.saved = None
+    finally:
+        mode.recording = was_recording
+    return results
+
+
+def _freed(node: Node) -> RuntimeError:
+    name = node.op.name if node.op else "?"
+    return RuntimeError(
+        f"{name}: backward has already run through this operator and freed what it had kept. Compute the "
+        "result again before the second backward (is it a value carried over from an earlier step? detach() "
+        "it), or, to keep the graph, pass retain_graph=True to the first."
+    )
+
+
+def _fill(parts: list[Any], node: Node, create_graph: bool) -> list[Any]:
+    """Put zeros where an output of several was not used, so that a vjp need not ask."""
+    like = next(part for part in parts if part is not None)
+    xp = handed.xp if create_graph else NAMESPACES[type(like)]
+    return [xp.zeros(shape, like=like) if part is None else part for part, shape in zip(parts, node.shape)]
+
+
+def _fit(part: Any, parent: Node, node: Node, which: int, xp: Any) -> Any:
+    """Bring a gradient to its input's shape and dtype: here, and only here, broadcasting is undone."""
+    if part.shape != parent.shape:
+        try:
+            part = xp.sum_to(part, parent.shape)
+        except ValueError:
+            raise RuntimeError(
+                f"{node.op.name if node.op else '?'}: its derivative for input {which} has shape {part.shape}, "
+                f"but that input has shape {parent.shape}"
+            ) from None
+    return part if part.dtype == parent.dtype else xp.astype(part, parent.dtype)
+
+
+def _deliver(g: Any, is_ours: bool, create_graph: bool) -> Tensor:
+    """A finished gradient as a Tensor for the user, who may write into it: so never a borrowed array."""
+    if create_graph:
+        return g
+    xp = NAMESPACES[type(g)]
+    if not is_ours:
+        g = xp.copy(g)
+    return handed.tensor(g if type(g) is xp.array_type else xp.zero_d(g, g), None)
+
+
+def _deposit(leaf: Node, g: Tensor, create_graph: bool) -> None:
+    """Add a finished gradient into a leaf: in place, so that whoever holds the gradient sees the sum."""
+    if leaf.grad is None:
+        leaf.grad = g
+    elif create_graph:
+        leaf.grad = leaf.grad + g
+    else:
+        leaf.grad.add_(g)
+
+
+RETAIN = -1
+"""The handle under which `Tensor.retain_grad` asks a node to keep its gradient."""
+
+
+def _run_hooks(node: Node, g: Any, create_graph: bool) -> Any:
+    """Show the finished gradient to the node's hooks in turn; each may put another in its place."""
+    for handle, hook in list((node.hooks or {}).items()):
+        if handle == RETAIN:
+            continue
+        given = g if create_graph else handed.tensor(g, None)
+        answer = hook(given)
+        if answer is not None:
+            if answer.shape != node.shape:
+                raise RuntimeError(f"a hook changed a gradient of shape {node.shape} into one of shape {answer.shape}")
+            g = answer if create_graph else answer._array
+    if node.hooks and RETAIN in node.hooks:
+        _deposit(node, _deliver(g, False, create_graph), create_graph)
+    return g
