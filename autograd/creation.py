@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import backends
 
 from . import dtypes
-from .ops.shape import _one_tuple
+from .ops.shape import _cat, _one_tuple, _stack
 from .tensor import Tensor, from_array
 
 __all__ = [  # fmt: skip
@@ -20,9 +21,13 @@ __all__ = [  # fmt: skip
     "full",
     "full_like",
     "linspace",
+    "logspace",
     "ones",
     "ones_like",
+    "scalar_tensor",
     "tensor",
+    "tril_indices",
+    "triu_indices",
     "zeros",
     "zeros_like",
 ]
@@ -43,6 +48,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
             data = backends.asnumpy(data) if hasattr(data, "__setitem__") else data
         elif isinstance(data, (list, tuple)):
             data = _plain(data)
+        elif hasattr(data, "__array__"):  # another library's array, which knows best how to become NumPy's
+            data = data.__array__()
         made = from_array(_array(data, dtype, where), None)
     made.requires_grad = requires_grad
     return made
@@ -158,14 +165,25 @@ def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None) -> Tenso
 def arange(
     start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Numbers from `start` (0 by default) up to, and without, `end`, `step` apart; int64 if all three are ints."""
+    """Numbers from `start` (0 by default) up to, and without, `end`, `step` apart; int64 if all three are ints.
+
+    Raises RuntimeError where no steps lead from `start` to `end`."""
     if end is None:
         start, end = 0, start
-    if step == 0 or (end - start) / step < 0:
-        raise RuntimeError(f"arange: no steps of {step} lead from {start} to {end}")
+    start, end, step = (x.item() if isinstance(x, Tensor) else x for x in (start, end, step))
     kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.result_dtype((start, end, step))
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"arange: unsupported range: {start} -> {end}")
+    if kind == dtypes.int64:
+        start, end, step = int(start), int(end), int(step)
+    if step == 0:
+        raise RuntimeError("arange: step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError(f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}")
+    count = -int((start - end) // step)
+    if not dtypes.is_floating(kind):
+        start, step = int(start), int(step)
     where = backends.device(device)
-    count = max(0, -int(-(end - start) // step))
     backend = backends.backend(where)
     like = backend.full((), 0, kind, index=where.index)
     array = backend.arange(count, like=like, dtype=dtypes.float64 if dtypes.is_floating(kind) else kind)
@@ -177,14 +195,74 @@ def arange(
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """`steps` numbers evenly from `start` to `end`, both included."""
-    kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.get_default_dtype()
-    span = (end - start) / (steps - 1) if steps > 1 else 0.0
-    made = (arange(steps, device=device, dtype=dtypes.float64) * span + start).to(kind)
+    """`steps` numbers evenly from `start` to `end`, both included, and exact. The bounds may be 0-d tensors.
+
+    The first half is counted up from `start`, the second down from `end`; integers are rounded towards 0."""
+    kind = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    made = _evenly("linspace", start, end, steps, kind, device).to(kind)
     made.requires_grad = requires_grad
     return made
+
+
+def logspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`base` to the powers that `linspace` gives."""
+    kind = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    made = (base ** _evenly("logspace", start, end, steps, kind, device)).to(kind)
+    made.requires_grad = requires_grad
+    return made
+
+
+def _evenly(name: str, start: Any, end: Any, steps: Any, kind: dtypes.DType, device: Any) -> Tensor:
+    """The numbers of `linspace`, in float64."""
+    for bound in (start, end):
+        if isinstance(bound, Tensor) and bound.ndim:
+            raise RuntimeError(f"{name}: the bounds must be numbers or 0-d tensors, not of shape {list(bound.shape)}")
+    if isinstance(steps, (float, bool)) or not hasattr(steps, "__index__"):
+        raise TypeError(f"{name}: the number of steps must be an integer, not {type(steps).__name__}")
+    if steps < 0:
+        raise RuntimeError(f"{name}: the number of steps must not be negative, but got {steps}")
+    start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
+    if not dtypes.is_floating(kind):
+        start, end = int(start), int(end)
+    step = (end - start) / (steps - 1) if steps > 1 else 0.0
+    half = steps // 2 if steps > 1 else steps
+    up = arange(half, device=device, dtype=dtypes.float64) * step + start
+    down = end - arange(steps - half - 1, -1, -1, device=device, dtype=dtypes.float64) * step
+    return _cat(up, down, axis=0, sizes=(half, steps - half))
+
+
+def scalar_tensor(s: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A 0-d tensor of a number, of the default float dtype."""
+    return full((), s, dtype=dtype or dtypes.get_default_dtype(), device=device, requires_grad=requires_grad)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None) -> Tensor:
+    """The positions on and below a diagonal of a row x col matrix, as a (2, n) tensor of rows and columns."""
+    return _positions("tril_indices", row, col, dtype, device, lambda rows, columns: columns <= rows + offset)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None) -> Tensor:
+    """The positions on and above a diagonal of a row x col matrix, as a (2, n) tensor of rows and columns."""
+    return _positions("triu_indices", row, col, dtype, device, lambda rows, columns: columns >= rows + offset)
+
+
+def _positions(name: str, row: int, col: int, dtype: Any, device: Any, inside: Any) -> Tensor:
+    if row < 0 or col < 0:
+        raise RuntimeError(f"{name}: row and col must not be negative, but got {row} and {col}")
+    rows, columns = arange(row, device=device).unsqueeze(1), arange(col, device=device)
+    chosen = inside(rows, columns)
+    return _stack(rows.expand(row, col)[chosen], columns.expand(row, col)[chosen], axis=0).to(dtypes.as_dtype(dtype))
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

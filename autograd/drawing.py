@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import Any
-
-import graphviz
+from typing import TYPE_CHECKING, Any
 
 from .graph import Node, Pick, reachable
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    import graphviz  # at run time imported when first drawn: it would take a sixth of this package's import time
 
 _MISSING = (
     "no program to lay the graph out: install Graphviz, so that `dot` is on the PATH (apt install graphviz, brew install "
@@ -57,6 +58,8 @@ class Graph:
         return os.fspath(path)
 
     def _pipe(self, kind: str) -> bytes:
+        import graphviz
+
         try:
             return bytes(self._dot.pipe(format=kind))
         except graphviz.ExecutableNotFound:
@@ -87,6 +90,8 @@ def graph(*tensors: Any, names: dict[str, Tensor] | None = None) -> Graph:
     A 0-d tensor shows its gradient, where backward has left one; a larger one its shape and dtype. After a
     backward the graph can be drawn still.
     """
+    import graphviz
+
     outputs: list[Tensor] = []
     for item in tensors:
         outputs.extend([item] if isinstance(item, Tensor) else item)
@@ -101,7 +106,7 @@ def graph(*tensors: Any, names: dict[str, Tensor] | None = None) -> Graph:
         if x._node is None:
             dot.node(f"c{i}", _escape(_tensor_label("", x.shape, x.dtype, x)), shape="box")
     roots = [x._node for x in outputs if x._node is not None]
-    nodes = sorted(reachable(roots), key=lambda node: node.seq)
+    nodes = reachable(roots, leaves=True)[::-1]
     ids = {node: str(i) for i, node in enumerate(nodes)}
     for node in nodes:
         if node.op is None:
@@ -159,4 +164,6 @@ def _tensor_label(name: str, shape: Any, dtype: Any, value: Tensor | None, grad:
 
 
 def _escape(label: str) -> str:
+    import graphviz
+
     return str(graphviz.escape(label)).replace("\n", "\\n")

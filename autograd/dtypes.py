@@ -20,6 +20,8 @@ uint8, int8, int16, int32, int64 = (np.dtype(n) for n in ("uint8", "int8", "int1
 float16, float32, float64 = (np.dtype(n) for n in ("float16", "float32", "float64"))
 short, int, long, half, float, double = int16, int32, int64, float16, float32, float64
 
+finfo, iinfo = np.finfo, np.iinfo
+
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2}  # V: ml_dtypes.bfloat16
 _default = float32
 

@@ -11,7 +11,7 @@ visit `a` again after the second: in a ladder of 30 such steps, 2**30 times. A n
 on only when every node that used it has handed over its part. Nodes are numbered as they are recorded,
 and an operator can only use tensors that exist already, so "highest number first" is such an order.
 
-Reading order: `tensor`, `operator`, `ops/elementwise`, this file, `gradcheck`.
+Reading order: `tensor`, `operator`, `ops/arithmetic`, this file, `gradcheck`.
 """
 
 from __future__ import annotations
@@ -91,6 +91,13 @@ class Pick(Node):
         self.which = which
 
 
+def pick(node: Node | None, which: int, output: Array) -> Node | None:
+    """The node of one output of an operator that has several; None where it has no gradient."""
+    if node is None or output.dtype.kind not in "fV":
+        return None
+    return Pick(node, which, output.shape, output.dtype)
+
+
 class _Writes:
     """When memory was last written in place, on the clock that numbers the nodes.
 
@@ -118,9 +125,19 @@ class _Writes:
             self.recorded = recorded_at = self.last if by is None else by.seq
         self.entries[key] = (self.last, recorded_at, name)
 
+    def mark_all(self, arrays: Iterable[Array], name: str) -> None:
+        """Note, as one moment, that `name` writes into all of these, and that it is not recorded."""
+        now, entries = _tick(), self.entries
+        self.last = now
+        for array in arrays:
+            kind = type(array)
+            key = (kind, NAMESPACES[kind].storage(array))
+            have = entries.get(key)
+            entries[key] = (now, have[1] if have else 0, name)
+
     def check_saved(self, node: Node) -> None:
         """Raise if an array `node` saved has been overwritten since."""
-        for array in node.saved or ():
+        for array in _flat(node.saved or ()):
             if type(array) in NAMESPACES:
                 when, _, writer = self.entries.get((type(array), backend_of(array).storage(array)), (0, 0, ""))
                 if when > node.seq:
@@ -142,6 +159,11 @@ class _Writes:
             )
 
 
+def _flat(saved: tuple[Any, ...]) -> list[Any]:
+    """What a node saved, the outputs of an operator of several one by one."""
+    return [x for item in saved for x in (item if type(item) is tuple else (item,))]
+
+
 writes = _Writes()
 
 
@@ -158,25 +180,31 @@ class _Handed:
 handed = _Handed()
 
 
-def reachable(roots: Iterable[Node]) -> list[Node]:
-    """Every node behind `roots`, themselves included, the last recorded first."""
-    seen = set(roots)
+def reachable(roots: Iterable[Node], leaves: bool = False) -> list[Node]:
+    """The operators' nodes behind `roots`, themselves included, and if asked the leaves, the last recorded first."""
+    seen = {root for root in roots if root.op is not None}
     stack = list(seen)
     while stack:
         for parent in stack.pop().parents:
-            if parent is not None and parent not in seen:
+            if parent is not None and parent.op is not None and parent not in seen:
                 seen.add(parent)
                 stack.append(parent)
-    return sorted(seen, key=attrgetter("seq"), reverse=True)
+    if leaves:
+        seen |= {parent for node in seen for parent in node.parents if parent is not None}
+        seen.update(roots)
+    return sorted(seen, key=_recorded_at, reverse=True)
 
 
-def _leading_to(order: list[Node], wanted: set[Node]) -> list[Node]:
-    """Those of `order` from which some node of `wanted` can be reached, in the same order."""
+_recorded_at = attrgetter("seq")
+
+
+def _leading_to(order: list[Node], wanted: set[Node]) -> set[Node]:
+    """`wanted`, and those of `order` from which some node of it can be reached."""
     leading = set(wanted)
     for node in reversed(order):
         if any([parent in leading for parent in node.parents]):
             leading.add(node)
-    return [node for node in order if node in leading]
+    return leading
 
 
 def backpropagate(
@@ -188,8 +216,8 @@ def backpropagate(
 ) -> dict[Node, Tensor]:
     """Carry `seeds`, the gradients of `roots`, back through the graph.
 
-    With `wanted`, return the gradients of those nodes and touch nothing else; only the part of the graph
-    that leads to them is walked. Without, add each leaf's gradient into the leaf, and return nothing.
+    Returns the gradients of the `wanted` nodes, and touches nothing else; only the part of the graph that
+    leads to them is walked. Without `wanted` they are those of the leaves, and are added into the leaves.
     With `create_graph` the seeds are Tensors and every vjp runs on the Tensor namespace, so it is recorded.
 
     Parts of one gradient are summed by three rules: the first is *borrowed* (a vjp may hand the same array
@@ -198,9 +226,7 @@ def backpropagate(
     """
     order = reachable(roots)
     targets = None if wanted is None else set(wanted)
-    if targets is not None:
-        order = _leading_to(order, targets)
-    inside = None if targets is None else set(order)
+    inside = None if targets is None else _leading_to(order, targets)
     results: dict[Node, Tensor] = {}
     grads: dict[Node, Any] = {}
     owned: set[Node] = set()  # nodes whose entry in `grads` is an array that nobody else holds
@@ -210,24 +236,24 @@ def backpropagate(
     was_recording, mode.recording = mode.recording, create_graph
     try:
         for node in order:
+            if inside is not None and node not in inside:
+                continue
             g = grads.pop(node, None)
             if g is None:
                 continue
             if node.hooks is not None:
                 g = _run_hooks(node, g, create_graph)
-            op = node.op
-            if targets is None:
-                if op is None:
-                    _deposit(node, _deliver(g, node in owned, create_graph), create_graph)
-                    continue
-            elif node in targets:
-                results[node] = _deliver(g, op is None and node in owned, create_graph)
-            if op is None:
-                continue
+                if targets is None and RETAIN in node.hooks:
+                    results[node] = _deliver(g, False, create_graph)
+            if targets is not None and node in targets:
+                results[node] = _deliver(g, False, create_graph)
             if type(node) is Pick:
-                whole = node.parents[0]
-                grads.setdefault(whole, [None] * len(whole.shape))[node.which] = g  # type: ignore[union-attr, arg-type]
+                whole: Any = node.parents[0]
+                parts = grads.setdefault(whole, [None] * len(whole.shape))
+                have = parts[node.which]  # of another Pick of the same output, made by `saved_as_tensors`
+                parts[node.which] = g if have is None else have + g
                 continue
+            op: Any = node.op
             saved = node.saved
             if saved is None:
                 raise _freed(node)
@@ -240,28 +266,38 @@ def backpropagate(
                 saved = op.saved_as_tensors(node)
             else:
                 xp = NAMESPACES[type(g[0] if type(g) is list else g)]
-            vjps, joint = op.vjps or op.compile(), op.joint
-            parts = joint(xp, g, saved, node) if joint is not None else None
+            vjps = op.vjps or op.compile()
+            parts = op.joint(xp, g, saved, node) if op.joint is not None else None
             for i, parent in enumerate(node.parents):
                 if parent is None or (inside is not None and parent not in inside):
                     continue
                 part = vjps[i](xp, g, saved, node) if parts is None else parts[i]
                 if part.dtype is not parent.dtype or part.shape != parent.shape:
                     part = _fit(part, parent, node, i, xp)
-                if parent not in grads:
+                have = grads.get(parent)
+                if have is None:
                     grads[parent] = part
-                    if parent.op is None and not create_graph and part is not g and part.base is None:
+                    if not create_graph and parent.op is None and part is not g and part.base is None:
                         owned.add(parent)
                 elif parent in owned:
-                    grads[parent] += part
+                    have += part
+                    grads[parent] = have
                 else:
-                    grads[parent] = grads[parent] + part
+                    grads[parent] = have + part
                     if not create_graph:
                         owned.add(parent)
             if saved and not retain_graph:
                 node.saved = None
+        for leaf, g in grads.items():
+            if leaf.op is None and (targets is None or leaf in targets):
+                if leaf.hooks is not None:
+                    g = _run_hooks(leaf, g, create_graph)
+                results[leaf] = _deliver(g, leaf in owned and leaf.hooks is None, create_graph)
     finally:
         mode.recording = was_recording
+    if targets is None:
+        for keeper, gradient in results.items():  # only now, so that an error has changed no gradient
+            _deposit(keeper, gradient, create_graph)
     return results
 
 
@@ -300,7 +336,7 @@ def _deliver(g: Any, is_ours: bool, create_graph: bool) -> Tensor:
         return g
     xp = NAMESPACES[type(g)]
     if not is_ours:
-        g = xp.copy(g)
+        g = xp.astype(g, g.dtype)  # a copy that keeps the order in memory, which `copy` does not
     return handed.tensor(g if type(g) is xp.array_type else xp.zero_d(g, g), None)
 
 
@@ -311,7 +347,9 @@ def _deposit(leaf: Node, g: Tensor, create_graph: bool) -> None:
     elif create_graph:
         leaf.grad = leaf.grad + g
     else:
-        leaf.grad.add_(g)
+        total = leaf.grad._array
+        total += g._array
+        writes.mark(total, "backward")
 
 
 RETAIN = -1
@@ -323,12 +361,9 @@ def _run_hooks(node: Node, g: Any, create_graph: bool) -> Any:
     for handle, hook in list((node.hooks or {}).items()):
         if handle == RETAIN:
             continue
-        given = g if create_graph else handed.tensor(g, None)
-        answer = hook(given)
+        answer = hook(_deliver(g, True, create_graph))
         if answer is not None:
             if answer.shape != node.shape:
                 raise RuntimeError(f"a hook changed a gradient of shape {node.shape} into one of shape {answer.shape}")
             g = answer if create_graph else answer._array
-    if node.hooks and RETAIN in node.hooks:
-        _deposit(node, _deliver(g, False, create_graph), create_graph)
     return g

@@ -1,6 +1,11 @@
-"""The one way to write into a tensor's memory, on which every in-place operator is built."""
+"""The two ways to write into a tensor's memory: `assign`, on which every in-place operator is built, and `update`."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from backends import NAMESPACES, DeviceMismatchError, backend_of, device_of
 
 from . import dtypes
 from .graph import mode, writes
@@ -26,11 +31,86 @@ def assign(target: Tensor, value: Tensor, name: str) -> Tensor:
         )
     if not dtypes.can_cast(value.dtype, target.dtype):
         raise RuntimeError(f"{name}: a result of dtype {value.dtype} can't be written into a tensor of {target.dtype}")
+    check_writable(target, name)
     if value.dtype != target.dtype:
         value = value.to(target.dtype)
+    node = value._node
+    if node is not None and node.saved and any([x is target._array for x in node.saved]):
+        kept = backend_of(target._array).copy(target._array)  # x.mul_(w): the derivative for w needs what x was
+        node.saved = tuple([kept if x is target._array else x for x in node.saved])
     if value._array is not target._array:
         target._array[...] = value._array
     writes.mark(target._array, name, recorded, value._node)
     if recorded:
         target._node = value._node
     return target
+
+
+def check_writable(target: Tensor, name: str) -> None:
+    """Raise RuntimeError for a tensor of which several elements are one place in memory, as `expand` makes them."""
+    if backend_of(target._array).is_expanded(target._array):
+        raise RuntimeError(
+            f"{name}: several elements of this tensor of shape {list(target.shape)} are one place in memory, as expand() "
+            "makes them, so it cannot be written; clone() it first"
+        )
+
+
+def update(rule: Callable[..., None], *columns: Sequence[Tensor], **hyper: Any) -> None:
+    """Change many tensors in place by one rule on their arrays: what a step of an optimizer is made of.
+
+    columns: sequences of equally many tensors, such as the parameters, their gradients, and one for each kind of
+        state. The second column is only read, all others are written.
+    rule: called for every row as ``rule(xp, *arrays, **hyper)``. It uses nothing but the dialect, and writes with
+        ``+=``, ``-=``, ``*=`` and ``/=`` into the arrays of the written columns.
+
+    Nothing is recorded, so leaves that require grad may be written. Each write is noted as any in-place change is.
+    The tensors of a row lie on one device and have one shape, or are 0-d (a count of steps). Raises
+    DeviceMismatchError or RuntimeError where they do not, ValueError for columns of different lengths, and then
+    has changed nothing.
+
+    >>> import autograd
+    >>> weights, gradients = [autograd.ones(3)], [autograd.ones(3)]
+    >>> def descend(xp, p, g, *, lr):
+    ...     p -= lr * g
+    >>> autograd.update(descend, weights, gradients, lr=0.5)
+    >>> weights[0]
+    tensor([0.5, 0.5, 0.5])
+    """
+    if len({len(column) for column in columns}) != 1:
+        raise ValueError(f"update: columns of different lengths: {[len(column) for column in columns]}")
+    arrays = [[tensor._array for tensor in column] for column in columns]
+    first = arrays[0]
+    kinds, shapes = [type(x) for x in first], [x.shape for x in first]
+    for column in arrays[1:]:
+        if [type(x) for x in column] != kinds or [x.shape for x in column] != shapes:
+            for row in zip(*arrays):
+                if any([type(x) is not type(row[0]) or (x.shape and x.shape != row[0].shape) for x in row]):
+                    raise _mismatch(rule.__name__, row)
+    writes.mark_all([x for i, column in enumerate(arrays) if i != 1 for x in column], rule.__name__.strip("_"))
+    for kind, row in zip(kinds, zip(*arrays)):
+        rule(NAMESPACES[kind], *row, **hyper)
+
+
+def _mismatch(name: str, arrays: Sequence[Any]) -> RuntimeError:
+    given = ", ".join(f"{x.dtype}{list(x.shape)} on {device_of(x)}" for x in arrays)
+    if len({type(x) for x in arrays}) > 1:
+        return DeviceMismatchError(f"update: {name} was given tensors on different devices ({given})")
+    return RuntimeError(f"update: {name} was given tensors of different shapes ({given})")
+
+
+def mul_own(x: Any, y: Any) -> Any:
+    """x * y, for a derivative that has just made `x`: in its memory, if it is an array.
+
+    A Tensor is left as it is: what was recorded of it so far may need its value."""
+    if isinstance(x, Tensor):
+        return x * y
+    x *= y
+    return x
+
+
+def add_own(x: Any, y: Any) -> Any:
+    """x + y, for a derivative that has just made `x`: in its memory, if it is an array. See `mul_own`."""
+    if isinstance(x, Tensor):
+        return x + y
+    x += y
+    return x

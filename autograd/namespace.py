@@ -14,48 +14,57 @@ from backends import backend_of
 from backends.numpy_backend import stretched_axes
 
 from .graph import handed
+from .ops import choose as _choose
+from .ops import compare as _compare
+from .ops import conv as _conv
+from .ops import cumulative as _cumulative
+from .ops import decompose as _decompose
 from .ops import index as _index
+from .ops import order as _order
+from .ops import pool as _pool
 from .ops import reduce as _reduce
+from .ops import scatter as _scatter
 from .ops import shape as _shape
-from .ops.elementwise import (  # noqa: F401  (these are the dialect)
-    _round,
-    _where,
-    abs,
+from .ops.arithmetic import _round, abs, ceil, floor, sign, trunc  # noqa: F401  (these are the dialect)
+from .ops.choose import _argwhere, _where
+from .ops.compare import isfinite, isinf, isnan, logical_not  # noqa: F401
+from .ops.decompose import _cholesky as cholesky  # noqa: F401
+from .ops.decompose import _inv as inv  # noqa: F401
+from .ops.decompose import _slogdet as slogdet  # noqa: F401
+from .ops.decompose import _solve as solve  # noqa: F401
+from .ops.einsum import _einsum
+from .ops.linalg import matmul  # noqa: F401
+from .ops.special import erf, erfc  # noqa: F401
+from .ops.transcendental import (  # noqa: F401
     acos,
+    acosh,
     asin,
+    asinh,
     atan,
     atan2,
-    ceil,
+    atanh,
     cos,
     cosh,
     exp,
     expm1,
-    floor,
-    isfinite,
-    isinf,
-    isnan,
     log,
     log1p,
     log2,
     log10,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    maximum,
-    minimum,
-    sign,
     sin,
     sinh,
     sqrt,
     tan,
     tanh,
-    trunc,
 )
-from .ops.linalg import matmul  # noqa: F401
 from .tensor import Tensor, from_array
 
-arcsin, arccos, arctan, arctan2, rint, where = asin, acos, atan, atan2, _round, _where
+arcsin, arccos, arctan, arctan2, arcsinh, arccosh, arctanh = asin, acos, atan, atan2, asinh, acosh, atanh
+rint, where, argwhere = _round, _where, _argwhere
+maximum, minimum = _choose.maximum.apply, _choose.minimum.apply
+logical_and, logical_or, logical_xor = (
+    f.apply for f in (_compare.logical_and, _compare.logical_or, _compare.logical_xor)
+)
 
 
 def _over(axis: Any, x: Tensor) -> tuple[int, ...]:
@@ -69,6 +78,10 @@ def sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 def prod(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     return _reduce._prod(x, axis=_over(axis, x), keepdims=keepdims)
+
+
+def sum_product(x: Tensor, y: Tensor, axis: Any, keepdims: bool = False) -> Tensor:
+    return sum(x * y, axis, keepdims)
 
 
 def max(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -87,7 +100,8 @@ def any(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     return _reduce._any(x, axis=_over(axis, x), keepdims=keepdims)
 
 
-argmax, argmin, cumsum, argsort = _reduce._argmax, _reduce._argmin, _reduce._cumsum, _reduce._argsort
+argmax, argmin, argsort = _reduce._argmax, _reduce._argmin, _order._argsort
+cumsum, cumprod = _cumulative._cumsum, _cumulative._cumprod
 
 
 def reshape(x: Tensor, shape: Any) -> Tensor:
@@ -135,8 +149,64 @@ def put_along_axis(x: Tensor, indices: Tensor, axis: int, shape: Any) -> Tensor:
     return _index._scatter_add(x, indices, axis=axis, shape=shape)
 
 
+def einsum(equation: str, x: Tensor, y: Tensor | None = None) -> Tensor:
+    return _einsum(x, y, equation=equation)
+
+
+def solve_triangular(a: Tensor, b: Tensor, upper: bool, unitriangular: bool = False) -> Tensor:
+    return _decompose._solve_triangular(a, b, upper=upper, unitriangular=unitriangular)
+
+
+def svd(x: Tensor, full_matrices: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    return _decompose._svd(x, full_matrices=full_matrices)
+
+
+def eigh(x: Tensor, upper: bool = False) -> tuple[Tensor, Tensor]:
+    return _decompose._eigh(x, upper=upper)
+
+
+def qr(x: Tensor, complete: bool = False) -> tuple[Tensor, Tensor]:
+    return _decompose._qr(x, complete=complete)
+
+
+def fold_along_axis(x: Tensor, indices: Tensor, value: Tensor, axis: int, how: str) -> Tensor:
+    return _scatter._scatter_fold(x, indices, value, axis=axis, how=how)
+
+
 def astype(x: Tensor, dtype: Any) -> Tensor:
     return _shape._cast(x, dtype=dtype)
+
+
+def convolve(x: Tensor, weight: Tensor, windows: Any, groups: int) -> Tensor:
+    return _conv._convolve(x, weight, None, windows=windows, groups=groups)
+
+
+def convolve_input(g: Tensor, weight: Tensor, windows: Any, groups: int, spatial: Any) -> Tensor:
+    return _conv._convolve_input(g, weight, windows=windows, groups=groups, spatial=spatial)
+
+
+def convolve_weight(x: Tensor, g: Tensor, windows: Any, groups: int) -> Tensor:
+    return _conv._convolve_weight(x, g, windows=windows, groups=groups)
+
+
+def unfold(x: Tensor, windows: Any) -> Tensor:
+    return _conv._unfold(x, windows=windows)
+
+
+def fold(x: Tensor, windows: Any, spatial: Any) -> Tensor:
+    return _conv._fold(x, windows=windows, spatial=spatial)
+
+
+def max_windows(x: Tensor, windows: Any) -> tuple[Tensor, Tensor]:
+    return _pool.max_windows(x, windows)
+
+
+def sum_windows(x: Tensor, which: Any, windows: Any) -> Tensor:
+    return _pool._sum_windows(x, which, windows=windows)
+
+
+def spread_windows(g: Tensor, which: Any, windows: Any, spatial: Any) -> Tensor:
+    return _pool._spread_windows(g, which, windows=windows, spatial=spatial)
 
 
 def _raw(index: Any) -> Any:
@@ -148,6 +218,9 @@ def _raw(index: Any) -> Any:
 
 def _make(name: str, first: Any, like: Tensor, dtype: Any) -> Tensor:
     return from_array(getattr(backend_of(like._array), name)(first, like=like._array, dtype=dtype), None)
+
+
+copy = _shape.clone
 
 
 def zeros(shape: Any, like: Tensor, dtype: Any = None) -> Tensor:

@@ -12,7 +12,8 @@ handed in, so that each is written once::
 `g` is the gradient of the result; a vjp (vector-Jacobian product) turns it into the gradient of one input.
 It says what else it needs by the names of its further parameters, and the graph keeps only that:
 
-* an input, by its name in the forward; ``out``, the result; an attribute (a keyword of the forward);
+* an input, by its name in the forward; ``out``, the result (the tuple of them, where there are several); an
+  attribute (a keyword of the forward);
 * ``input_shape``, for an input called ``input``: its shape, for which nothing is kept alive;
 * ``needs``, in a joint vjp: which inputs need a gradient, as a tuple of bools;
 * what the forward computed on the way, if it returns ``(out, *aux)`` and names it: ``@operator(aux=("probs",))``.
@@ -32,10 +33,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, overload
 
-from backends import NAMESPACES, DeviceMismatchError, device_of
+from backends import NAMESPACES, Array, BackendUnavailableError, DeviceMismatchError, LinAlgError, device_of
 
 from . import dtypes
-from .graph import Node, Pick, handed, mode, writes
+from .graph import Node, handed, mode, pick, writes
 from .tensor import Tensor, from_array
 
 Vjp = Callable[..., Any]
@@ -51,7 +52,8 @@ class Operator:
 
     name: what it is called in graphs and errors. inputs: the names of its tensor arguments. vjps: one
     compiled function per input, taking (xp, g, saved, node); empty until first used. joint: the same for
-    all inputs at once, or None.
+    all inputs at once, or None. differentiable: whether any derivative was declared; if not, no result requires
+    grad.
     """
 
     def __init__(self, forward: Callable[..., Any], promotes: str | None, aux: tuple[str, ...], several: bool) -> None:
@@ -66,7 +68,8 @@ class Operator:
         self.joint_rule: Vjp | None = None
         self.vjps: tuple[Any, ...] = ()
         self.joint: Any = None
-        self._keeps: dict[int, tuple[bool, ...] | None] = {}
+        self._drops: dict[int, tuple[int, ...] | None] = {}
+        self.tensors: tuple[str, ...] = ()
         self._rebuild()
 
     # -- declaring the derivative
@@ -86,27 +89,23 @@ class Operator:
         self.joint_rule = rule
         self._rebuild()
 
-    @property
-    def differentiable(self) -> bool:
-        """Whether any derivative was declared; if not, results never require grad."""
-        return bool(self.rules) or self.joint_rule is not None
-
     def _rebuild(self) -> None:
-        self._keeps.clear()
+        self.differentiable = bool(self.rules) or self.joint_rule is not None
+        self._drops.clear()
         plain = not (self.aux or self.variadic or self.several or self.joint_rule)
         if plain and len(self.inputs) == 1:
             self.apply = _unary(self)
-        elif plain and len(self.inputs) == 2 and self.promotes:
+        elif plain and len(self.inputs) == 2 and self.promotes and not self.forward.__code__.co_kwonlyargcount:
             self.apply = _binary(self)
         else:
             self.apply = _nary(self)
 
-    def keeps(self, mask: int) -> tuple[bool, ...] | None:
-        """Which of (*inputs, out, *aux) to keep when the inputs in `mask` (bit i: input i) need gradients.
-
-        None if nothing is to be kept."""
+    def drops(self, mask: int, count: int) -> tuple[int, ...] | None:
+        """Which places of (*inputs, out, *aux) not to keep, for `count` inputs of which those in `mask` (bit i:
+        input i) need gradients. None if nothing is kept at all."""
+        key = count if self.variadic else mask
         try:
-            return self._keeps[mask]
+            return self._drops[key]
         except KeyError:
             pass
         if self.joint_rule is not None:
@@ -116,9 +115,10 @@ class Operator:
         named = {name for rule in rules for name in _named(rule)}
         if named & set(self.aux):
             named |= set(self.inputs)  # a second derivative computes aux anew
-        flags = tuple(name in named for name in (*self.inputs, "out", *self.aux))
-        self._keeps[mask] = flags if any(flags) else None
-        return self._keeps[mask]
+        places = (*(["inputs"] * count if self.variadic else self.inputs), "out", *self.aux)
+        drop = tuple([i for i, name in enumerate(places) if name not in named])
+        self._drops[key] = None if len(drop) == len(places) else drop
+        return self._drops[key]
 
     # -- what backward uses
 
@@ -132,13 +132,15 @@ class Operator:
         return self.vjps
 
     def _picker(self, rule: Vjp) -> Any:
-        layout = (*self.inputs, "out", *self.aux)
+        after = ("out", *self.aux)
         picks = []
         for name in _named(rule):
             if self.variadic and name == "inputs":
-                picks.append("s")
-            elif name in layout:
-                picks.append(f"s[{layout.index(name)}]")
+                picks.append(f"s[:-{len(after)}]")
+            elif name in after:
+                picks.append(f"s[{after.index(name) - len(after)}]")
+            elif name in self.inputs:
+                picks.append(f"s[{self.inputs.index(name)}]")
             elif name == "needs":
                 picks.append("tuple([p is not None for p in n.parents])")
             elif name.endswith("_shape") and name[:-6] in self.inputs:
@@ -152,17 +154,23 @@ class Operator:
 
     def saved_as_tensors(self, node: Node) -> tuple[Any, ...]:
         """What `node` saved, as Tensors that know where they came from; `aux` computed anew from the inputs."""
-        saved = node.saved or ()
+        saved = node.saved
+        if not saved:
+            return ()
         count = len(node.parents)
-        tensors = [_tensor(x, parent) for x, parent in zip(saved, node.parents)]
-        if self.aux and len(saved) > count + 1:
-            _, *aux = self.forward(handed.xp, *tensors, **(node.attrs or {}))
-            return (*tensors, _tensor(saved[count], node), *aux)
-        return (*tensors, *(_tensor(x, node) for x in saved[count:]))
+        inputs = [_tensor(x, parent) for x, parent in zip(saved, node.parents)]
+        out = saved[count]
+        if type(out) is tuple:
+            out = tuple([from_array(r, pick(node, i, r)) for i, r in enumerate(out)])
+        aux = self.forward(handed.xp, *inputs, **(node.attrs or {}))[1:] if self.aux else ()
+        return (*inputs, _tensor(out, node), *aux)
 
     # -- calling
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for name, x in zip(self.tensors, args):
+            if isinstance(x, (bool, int, float)):
+                raise TypeError(f"{self.name}(): argument '{name}' must be a tensor, not {type(x).__name__}")
         if kwargs and not self.variadic:
             positional = list(args)
             for name in self.inputs[len(args) :]:
@@ -175,49 +183,75 @@ class Operator:
     def general(self, *inputs: Any, **attrs: Any) -> Any:
         """Run the operator on any mixture of operands: the path that promotes dtypes and moves 0-d tensors."""
         operands = self._prepare(inputs)
-        return self.run(operands, [x._array if isinstance(x, Tensor) else x for x in operands], attrs)
-
-    def run(self, operands: Sequence[Any], arrays: list[Any], attrs: dict[str, Any]) -> Any:
-        """Run the forward on operands that fit together (tensors, numbers, None), and record it."""
+        arrays = [x._array if isinstance(x, Tensor) else x for x in operands]
         like = next((x for x in arrays if type(x) in NAMESPACES), None)
         if like is None:
             raise TypeError(f"{self.name}() needs at least one tensor, not {_describe(operands)}")
-        xp = NAMESPACES[type(like)]
+        return self.run(operands, arrays, [x._node if isinstance(x, Tensor) else None for x in operands], like, attrs)
+
+    def with_aux(self, *inputs: Any, **attrs: Any) -> Any:
+        """As a call, of an operator with `aux`: (result, *aux), where the aux are tensors without a graph."""
+        operands = self._prepare(inputs)
+        arrays = [x._array if isinstance(x, Tensor) else x for x in operands]
+        like = next(x for x in arrays if type(x) in NAMESPACES)
+        parents = [x._node if isinstance(x, Tensor) else None for x in operands]
+        seen: list[Any] = []
+        result = self.run(operands, arrays, parents, like, attrs, seen)
+        return (result, *[from_array(x, None) for x in seen])
+
+    def run(
+        self,
+        operands: Sequence[Any],
+        arrays: list[Any],
+        parents: list[Node | None],
+        like: Array,
+        attrs: dict[str, Any],
+        seen: list[Any] | None = None,
+    ) -> Any:
+        """Run the forward on operands that fit together (tensors, numbers, None), and record it.
+
+        seen: if given, gets what the forward computed on the way."""
+        kind = type(like)
         try:
-            result = self.forward(xp, *arrays, **attrs)
+            out = self.forward(NAMESPACES[kind], *arrays, **attrs)
         except Exception as error:
             self.fail(error, operands, attrs)
-        aux: Any = ()
+        aux: tuple[Any, ...] = ()
         if self.aux:
-            result, *aux = result
-        outs = [r if type(r) is type(like) else xp.zero_d(r, like) for r in (result if self.several else (result,))]
-        parents = tuple([x._node if isinstance(x, Tensor) else None for x in operands])
-        if not (mode.recording and self.differentiable and any([p is not None for p in parents])):
-            nodes: list[Node | None] = [None] * len(outs)
-        else:
-            saved = self._save(parents, arrays, (outs[0] if not self.several else None, *aux))
-            if self.several:
-                node = Node(self, parents, saved, attrs or None, [r.shape for r in outs], outs[0].dtype)
-                nodes = [
-                    Pick(node, i, r.shape, r.dtype) if dtypes.is_floating(r.dtype) else None for i, r in enumerate(outs)
-                ]
-            else:
-                nodes = [Node(self, parents, saved, attrs or None, outs[0].shape, outs[0].dtype)]
-        results = tuple([from_array(r, node) for r, node in zip(outs, nodes)])
-        return results if self.several else results[0]
-
-    def _save(self, parents: tuple[Node | None, ...], arrays: list[Any], made: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What a node of these parents has to keep of (*arrays, out, *aux)."""
-        mask = 0
-        for i, parent in enumerate(parents):
-            if parent is not None:
-                mask |= 1 << i
-                if parent.seq < writes.recorded:
-                    writes.check_alias(parent, arrays[i])
-        if self.variadic:
-            return tuple(arrays) if self.joint_rule and "inputs" in _named(self.joint_rule) else ()
-        keep = self.keeps(mask)
-        return () if keep is None else tuple([x if k else None for x, k in zip((*arrays, *made), keep)])
+            out, aux = out[0], out[1:]
+            if seen is not None:
+                seen.extend(aux)
+        if self.several:
+            out = tuple([r if type(r) is kind else _boxed(r, like) for r in out])
+        elif type(out) is not kind:
+            out = _boxed(out, like)
+        node: Node | None = None
+        if mode.recording and self.differentiable:
+            mask, bit = 0, 1
+            for i, parent in enumerate(parents):
+                if parent is not None:
+                    mask += bit
+                    if parent.seq < writes.recorded:
+                        writes.check_alias(parent, arrays[i])
+                bit += bit
+            if mask:
+                drop = self.drops(mask, len(arrays))
+                saved: tuple[Any, ...] = ()
+                if drop is not None:
+                    everything = [*arrays, out, *aux]
+                    for i in drop:
+                        everything[i] = None
+                    saved = tuple(everything)
+                if not self.several:
+                    node = Node(self, tuple(parents), saved, attrs or None, out.shape, out.dtype)
+                else:
+                    node = Node(self, tuple(parents), saved, attrs or None, [r.shape for r in out], out[0].dtype)
+        if self.several:
+            return tuple([from_array(r, pick(node, i, r)) for i, r in enumerate(out)])
+        result = _new(Tensor)
+        result._array = out
+        result._node = node
+        return result
 
     def _prepare(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """Bring the operands together: NumPy arrays become tensors, dtypes are promoted, 0-d CPU tensors moved."""
@@ -261,9 +295,10 @@ class Operator:
     def fail(self, error: Exception, operands: Sequence[Any], attrs: dict[str, Any]) -> NoReturn:
         """Raise what went wrong in a forward again, with the operator's name and what it was given."""
         said = str(error)
-        if said.startswith(f"{self.name}"):
+        if said.startswith(f"{self.name}") or isinstance(error, BackendUnavailableError):
             raise error
-        kind = type(error) if type(error) in (IndexError, TypeError, MemoryError, NotImplementedError) else RuntimeError
+        known = (IndexError, TypeError, MemoryError, NotImplementedError, LinAlgError)
+        kind = type(error) if type(error) in known else RuntimeError
         places = {str(x.device) for x in operands if isinstance(x, Tensor)}
         if len(places) > 1:
             kind, said = DeviceMismatchError, "the operands are on different devices; bring them together with .to()"
@@ -281,10 +316,16 @@ class Operator:
 def operator(forward: Callable[..., Any], /) -> Operator: ...
 @overload
 def operator(
-    *, promotes: str | None = None, aux: tuple[str, ...] = (), several: bool = False
+    *, promotes: str | None = None, aux: tuple[str, ...] = (), several: bool = False, tensors: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Operator]: ...
 def operator(
-    forward: Any = None, /, *, promotes: str | None = None, aux: tuple[str, ...] = (), several: bool = False
+    forward: Any = None,
+    /,
+    *,
+    promotes: str | None = None,
+    aux: tuple[str, ...] = (),
+    several: bool = False,
+    tensors: tuple[str, ...] = (),
 ) -> Any:
     """Make an operator of a forward function ``f(xp, *inputs, **attributes)``, and enter it in the registry.
 
@@ -293,12 +334,14 @@ def operator(
         operands as they are.
     aux: names of what the forward returns besides its result, for the vjp; it then returns (out, *aux).
     several: the forward returns a tuple of results; its vjps get `g` as a list with one gradient for each.
+    tensors: the first inputs, if the user may not give a Python number for them, as in PyTorch.
 
     See the module's docstring for how to give the derivative.
     """
 
     def make(function: Callable[..., Any]) -> Operator:
         made = Operator(function, promotes, aux, several)
+        made.tensors = tensors
         REGISTRY[made.name] = made
         return made
 
@@ -315,8 +358,8 @@ def operator(
 def _unary(op: Operator) -> Callable[..., Any]:
     forward, general, differentiable = op.forward, op.general, op.differentiable
     floats = op.promotes == "float"
-    keep = op.keeps(1)
-    keep_input, keep_out = keep if keep is not None else (False, False)
+    drop = op.drops(1, 1)
+    keep_input, keep_out = drop is not None and 0 not in drop, drop is not None and 1 not in drop
 
     def apply(input: Any, **attrs: Any) -> Any:
         try:
@@ -331,7 +374,7 @@ def _unary(op: Operator) -> Callable[..., Any]:
         except Exception as error:
             op.fail(error, (input,), attrs)
         if type(out) is not type(array):
-            out = NAMESPACES[type(array)].zero_d(out, array)
+            out = _boxed(out, array)
         result = _new(Tensor)
         result._array = out
         if parent is None or not (differentiable and mode.recording):
@@ -339,7 +382,7 @@ def _unary(op: Operator) -> Callable[..., Any]:
             return result
         if parent.seq < writes.recorded:
             writes.check_alias(parent, array)
-        saved = () if keep is None else (array if keep_input else None, out if keep_out else None)
+        saved = () if drop is None else (array if keep_input else None, out if keep_out else None)
         result._node = Node(op, (parent,), saved, attrs or None, out.shape, out.dtype)
         return result
 
@@ -349,7 +392,7 @@ def _unary(op: Operator) -> Callable[..., Any]:
 def _binary(op: Operator) -> Callable[..., Any]:
     forward, general, differentiable = op.forward, op.general, op.differentiable
     floats = op.promotes == "float"
-    keeps = [op.keeps(mask) for mask in range(4)]
+    drops = [op.drops(mask, 2) for mask in range(4)]
 
     def apply(input: Any, other: Any) -> Any:
         try:
@@ -368,7 +411,7 @@ def _binary(op: Operator) -> Callable[..., Any]:
         except Exception as error:
             op.fail(error, (input, other), {})
         if type(out) is not type(a):
-            out = NAMESPACES[type(a)].zero_d(out, a)
+            out = _boxed(out, a)
         result = _new(Tensor)
         result._array = out
         if (m is None and n is None) or not (differentiable and mode.recording):
@@ -382,11 +425,11 @@ def _binary(op: Operator) -> Callable[..., Any]:
                 writes.check_alias(m, a)
         if n is not None and n.seq < writes.recorded:
             writes.check_alias(n, b)
-        keep = keeps[mask]
-        if keep is None:
+        drop = drops[mask]
+        if drop is None:
             saved: tuple[Any, ...] = ()
         else:
-            saved = (a if keep[0] else None, b if keep[1] else None, out if keep[2] else None)
+            saved = (None if 0 in drop else a, None if 1 in drop else b, None if 2 in drop else out)
         result._node = Node(op, (m, n), saved, None, out.shape, out.dtype)
         return result
 
@@ -394,21 +437,31 @@ def _binary(op: Operator) -> Callable[..., Any]:
 
 
 def _nary(op: Operator) -> Callable[..., Any]:
-    general, run, by_number = op.general, op.run, op.promotes is not None
+    general, run = op.general, op.run
+    one_dtype, floats = op.promotes is not None, op.promotes == "float"
 
     def apply(*inputs: Any, **attrs: Any) -> Any:
-        try:
-            arrays = [None if x is None else x._array for x in inputs]
-        except AttributeError:
-            return general(*inputs, **attrs)
-        first: Any = arrays[0] if arrays else None
-        kind, dtype = type(first), getattr(first, "dtype", None)
-        for array in arrays:
-            if array is not None and (type(array) is not kind or (by_number and array.dtype is not dtype)):
+        arrays: list[Any] = []
+        parents: list[Node | None] = []
+        like = None
+        for x in inputs:
+            if x is None:
+                arrays.append(None)
+                parents.append(None)
+                continue
+            try:
+                array = x._array
+            except AttributeError:
                 return general(*inputs, **attrs)
-        if op.promotes == "float" and not dtypes.is_floating(dtype):  # type: ignore[arg-type]
+            arrays.append(array)
+            parents.append(x._node)
+            if like is None:
+                like = array
+            elif type(array) is not type(like) or (one_dtype and array.dtype is not like.dtype):
+                return general(*inputs, **attrs)
+        if like is None or (floats and not dtypes.is_floating(like.dtype)):
             return general(*inputs, **attrs)
-        return run(inputs, arrays, attrs)
+        return run(inputs, arrays, parents, like, attrs)
 
     return apply
 
@@ -420,6 +473,12 @@ def _named(rule: Vjp) -> tuple[str, ...]:
     """The names of a vjp's parameters after (xp, g)."""
     code = rule.__code__
     return code.co_varnames[2 : code.co_argcount]
+
+
+def _boxed(out: Any, like: Array) -> Array:
+    """What a forward gave, as an array: for 0-d operands NumPy gives a scalar. (`move` gives another backend's.)"""
+    there = NAMESPACES.get(type(out))
+    return out if there is not None and type(out) is there.array_type else NAMESPACES[type(like)].zero_d(out, like)
 
 
 def _tensor(x: Any, node: Node | None) -> Any:

@@ -6,22 +6,28 @@ PyTorch's, its numbers are not.
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Any
 
 import backends
 
 from . import dtypes
+from .differentiation import no_grad
+from .ops.choose import where
+from .ops.order import argsort
 from .ops.shape import _one_tuple
 from .tensor import Tensor, from_array
 
 __all__ = [  # fmt: skip
     "Generator",
+    "bernoulli",
     "manual_seed",
+    "multinomial",
     "normal",
     "rand",
     "rand_like",
     "randint",
+    "randint_like",
     "randn",
     "randn_like",
     "randperm",
@@ -45,7 +51,7 @@ class Generator:
 
     def seed(self) -> int:
         """Start again from a seed of the operating system's, and return it."""
-        self.manual_seed(secrets.randbits(63))
+        self.manual_seed(int.from_bytes(os.urandom(8), "little") >> 1)
         return self._seed
 
     def initial_seed(self) -> int:
@@ -125,27 +131,73 @@ def randn(
     return _draw("standard_normal", _one_tuple(size), generator, dtype, device, requires_grad)
 
 
-def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`rand` of a tensor's shape, dtype and device."""
-    return rand(input.shape, generator=generator, dtype=dtype or input.dtype, device=input.device)
+    dtype, device = input.dtype if dtype is None else dtype, device or input.device
+    return rand(input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`randn` of a tensor's shape, dtype and device."""
-    return randn(input.shape, generator=generator, dtype=dtype or input.dtype, device=input.device)
+    dtype, device = input.dtype if dtype is None else dtype, device or input.device
+    return randn(input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def randint(
-    *bounds_and_size: Any, generator: Generator | None = None, dtype: Any = dtypes.int64, device: Any = None
+    *bounds_and_size: Any,
+    generator: Generator | None = None,
+    dtype: Any = dtypes.int64,
+    device: Any = None,
+    requires_grad: bool = False,
+    **named: Any,
 ) -> Tensor:
-    """``randint(high, size)`` or ``randint(low, high, size)``: integers drawn evenly from [low, high)."""
-    *bounds, size = bounds_and_size
-    low, high = (0, *bounds) if len(bounds) == 1 else bounds
+    """``randint(high, size)`` or ``randint(low, high, size)``: integers drawn evenly from [low, high).
+
+    Raises RuntimeError unless low < high, TypeError for a call of another form."""
+    given = list(bounds_and_size)
+    order = ("low", "high", "size") if len(given) + len(named) == 3 else ("high", "size")
+    values = dict(zip(order, given)) | named
+    if set(values) != set(order) or len(given) + len(named) != len(order):
+        raise TypeError("randint: takes (high, size) or (low, high, size)")
+    low, high = values.get("low", 0), values["high"]
     if low >= high:
         raise RuntimeError(f"randint: expects from < to, but got from {low} to {high}")
     where = generator.device if generator is not None and device is None else device
-    array = _source(generator, where).integers(low, high, _one_tuple((size,)))
-    return from_array(array, None).to(dtype)
+    array = _source(generator, where).integers(low, high, _one_tuple((values["size"],)))
+    made = from_array(array if hasattr(array, "__setitem__") else backends.backend(where).asarray(array), None)
+    made = made.to(dtypes.as_dtype(dtype))
+    made.requires_grad = requires_grad
+    return made
+
+
+def randint_like(
+    input: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``randint_like(input, high)`` or ``(input, low, high)``: `randint` of a tensor's shape, dtype and device."""
+    low, high = (0, low) if high is None else (low, high)
+    dtype, device = input.dtype if dtype is None else dtype, device or input.device
+    return randint(low, high, input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def randperm(n: int, *, generator: Generator | None = None, device: Any = None) -> Tensor:
@@ -156,7 +208,86 @@ def randperm(n: int, *, generator: Generator | None = None, device: Any = None) 
 
 
 def normal(
-    mean: float = 0.0, std: float = 1.0, size: Any = (), *, generator: Generator | None = None, **kwargs: Any
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, **options: Any
 ) -> Tensor:
-    """Numbers drawn from the normal distribution of this mean and standard deviation."""
-    return randn(size, generator=generator, **kwargs) * std + mean
+    """Numbers drawn from the normal distribution of this mean and standard deviation. It has no derivative.
+
+    mean, std: tensors that broadcast, one for each number drawn; or Python numbers, and then `size` is the shape
+    of the result, and dtype=, device= and requires_grad= may be given. Raises RuntimeError for a negative std."""
+    tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
+    if not isinstance(std, Tensor) and std < 0:
+        raise RuntimeError(f"normal: expects std >= 0.0, but found std {std}")
+    if isinstance(std, Tensor) and _readable(std) and bool((std < 0).any()):
+        raise RuntimeError("normal: expects all elements of std >= 0.0")
+    if not tensors:
+        requires_grad = options.pop("requires_grad", False)
+        made = randn(() if size is None else size, generator=generator, **options) * std + mean
+        made.requires_grad = requires_grad
+        return made
+    if size is not None or options:
+        raise TypeError("normal: the shape and dtype are those of the tensors mean and std; leave out size and options")
+    if not all(x.is_floating_point() for x in tensors):
+        raise RuntimeError(f"normal: expects floating dtypes, not {', '.join(str(x.dtype) for x in tensors)}")
+    with no_grad():
+        centre = mean + 0 * std  # of the shape and dtype that the two broadcast to
+        return randn_like(centre, generator=generator) * std + mean
+
+
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that each element of `input` says (or, with `p`, that one), else 0; of `input`'s dtype.
+
+    It has no derivative. Raises RuntimeError for probabilities outside [0, 1], and for integer ones."""
+    if p is None and not input.is_floating_point():
+        raise RuntimeError(f"bernoulli: expects probabilities of a floating dtype, not {input.dtype}")
+    if p is not None and not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli: expects a probability in [0, 1], but got {p}")
+    if p is None and _readable(input) and not bool(((input >= 0) & (input <= 1)).all()):
+        raise RuntimeError("bernoulli: expects all probabilities to be in [0, 1]")
+    kind = input.dtype if p is None else dtypes.float64
+    drawn = rand(input.shape, generator=generator, dtype=kind, device=input.device)
+    return (drawn < (input.detach() if p is None else p)).to(input.dtype)
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Draw `num_samples` positions from each row of weights, with the probability that their weights say; int64.
+
+    input: a vector, or a matrix of one distribution a row: not negative, and with a sum above 0. The rows need not
+    sum to 1. Without replacement a position comes at most once, the positions in the order of their drawing.
+    Raises RuntimeError for other shapes, dtypes or weights, and for more samples than there are to draw.
+
+    With replacement a uniform number is looked up in the running sum. Without, each position waits for an
+    exponential time of its weight's rate, and the first to come are taken (Efraimidis and Spirakis, 2006)."""
+    if not input.is_floating_point() or input.ndim not in (1, 2):
+        raise RuntimeError(
+            "multinomial: expects weights of a floating dtype in 1 or 2 dimensions, not "
+            f"{input.dtype}{list(input.shape)}"
+        )
+    if num_samples <= 0 or (not replacement and num_samples > input.shape[-1]):
+        raise RuntimeError(
+            f"multinomial: cannot draw {num_samples} samples from {input.shape[-1]} categories"
+            f"{'' if replacement else ' without replacement'}"
+        )
+    weights = input.detach().to(dtypes.float64)
+    if _readable(input):
+        if not bool(((weights >= 0) & (weights < float("inf"))).all()):
+            raise RuntimeError("multinomial: a weight is negative, infinite or NaN")
+        if bool(((weights > 0).sum(-1) < (1 if replacement else num_samples)).any()):
+            raise RuntimeError("multinomial: a row has too few weights above 0 to draw from")
+    if replacement:
+        running = weights.cumsum(-1)
+        running = running / running[..., -1:]
+        shape = (*input.shape[:-1], num_samples, 1)
+        drawn = rand(shape, generator=generator, dtype=dtypes.float64, device=input.device)
+        return (running.unsqueeze(-2) <= drawn).sum(-1)
+    # 1 - u is never 0, so a waiting time is infinite only where the weight is 0.
+    drawn = rand(input.shape, generator=generator, dtype=dtypes.float64, device=input.device)
+    waits = -(1 - drawn).log() / where(weights == 0, 1.0, weights)
+    waits = where(weights == 0, float("inf"), waits)
+    return argsort(waits)[..., :num_samples]
+
+
+def _readable(x: Tensor) -> bool:
+    """Whether looking at the values of a tensor waits for nothing."""
+    return backends.backend_of(x._array).reads_are_free

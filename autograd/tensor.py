@@ -294,7 +294,7 @@ class Tensor(_Attached):
         return bool((self == value).any())
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if spec and not self.shape else str(self), spec)
+        return object.__format__(self, spec) if self.shape else format(self.item(), spec)
 
     def __hash__(self) -> int:
         return id(self)

@@ -14,7 +14,7 @@ import os
 from typing import Any, cast
 
 from . import numpy_backend
-from .contract import Array, Backend, Namespace
+from .contract import Array, Backend, LinAlgError, Namespace
 
 __all__ = [
     "NAMESPACES",
@@ -23,6 +23,7 @@ __all__ = [
     "BackendUnavailableError",
     "Device",
     "DeviceMismatchError",
+    "LinAlgError",
     "Namespace",
     "backend",
     "backend_of",

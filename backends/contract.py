@@ -7,7 +7,7 @@ players take the part, and each provides exactly the names below: NumPy (`backen
 
 Besides the functions listed here an operator may use, on the arrays it is handed:
 
-* the Python operators ``+ - * / // % ** @ -x ~x & | ^ == != < <= > >=``, with each other and with Python numbers;
+* the Python operators ``+ - * / // % ** @ -x ~x & | ^ << >> == != < <= > >=``, with each other and with Python numbers;
 * ``x[index]`` to read, with ints, slices, ``None``, ``...``, integer and boolean arrays;
 * ``x.shape``, ``x.ndim``, ``x.dtype``;
 * ``x += y`` and the like, only on an array the function has itself just made.
@@ -18,13 +18,20 @@ dialect. Names and arguments are NumPy's where NumPy has them; axes are ints, tu
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from .windows import Windows
 
 Array: TypeAlias = Any
 """An array of whichever library plays `xp`: numpy.ndarray, cupy.ndarray, a stand-in array or a Tensor."""
 
 Shape: TypeAlias = tuple[int, ...]
 Axis: TypeAlias = "int | tuple[int, ...] | None"
+
+
+class LinAlgError(RuntimeError):
+    """A matrix for which a system or decomposition has no answer: singular, not positive-definite, not finite."""
 
 
 class Namespace(Protocol):
@@ -49,6 +56,11 @@ class Namespace(Protocol):
     def sinh(self, x: Array, /) -> Array: ...
     def cosh(self, x: Array, /) -> Array: ...
     def tanh(self, x: Array, /) -> Array: ...
+    def arcsinh(self, x: Array, /) -> Array: ...
+    def arccosh(self, x: Array, /) -> Array: ...
+    def arctanh(self, x: Array, /) -> Array: ...
+    def erf(self, x: Array, /) -> Array: ...
+    def erfc(self, x: Array, /) -> Array: ...
     def floor(self, x: Array, /) -> Array: ...
     def ceil(self, x: Array, /) -> Array: ...
     def trunc(self, x: Array, /) -> Array: ...
@@ -74,9 +86,13 @@ class Namespace(Protocol):
     def min(self, x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array: ...
     def all(self, x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array: ...
     def any(self, x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array: ...
-    def argmax(self, x: Array, /, axis: int) -> Array: ...
-    def argmin(self, x: Array, /, axis: int) -> Array: ...
+    def argmax(self, x: Array, /, *, axis: int) -> Array: ...
+    def argmin(self, x: Array, /, *, axis: int) -> Array: ...
+    def sum_product(self, x: Array, y: Array, /, axis: tuple[int, ...], keepdims: bool = False) -> Array:
+        """``sum(x * y, axis)`` for a `y` of the shape of `x`, without an array for the product in between."""
+
     def cumsum(self, x: Array, /, axis: int) -> Array: ...
+    def cumprod(self, x: Array, /, axis: int) -> Array: ...
 
     # Order. `argsort` is stable.
     def argsort(self, x: Array, /, axis: int) -> Array: ...
@@ -107,11 +123,69 @@ class Namespace(Protocol):
 
         As in PyTorch's `scatter_add`, `indices` may be smaller than `shape` on the other axes."""
 
+    def fold_along_axis(self, x: Array, indices: Array, value: Array, /, axis: int, how: str) -> Array:
+        """A copy of `x` into which `value` is folded at `indices` along `axis`, by "max", "min" or "prod".
+
+        NaN wins; all shapes but that of `x` are equal."""
+
+    def argwhere(self, x: Array, /) -> Array:
+        """The indices of the elements that are not 0, one row for each."""
+
     # Products.
     def matmul(self, x: Array, y: Array, /) -> Array: ...
+    def einsum(self, equation: str, x: Array, y: Array | None = None, /) -> Array:
+        """Sums of products over named axes, "ab,bc->ac": letters only, the result spelled out, nothing broadcast."""
+
+    # Linear algebra on the last two axes; those before count matrices. Raise LinAlgError where there is no answer.
+    def slogdet(self, x: Array, /) -> tuple[Array, Array]: ...
+    def inv(self, x: Array, /) -> Array: ...
+    def solve(self, a: Array, b: Array, /) -> Array:
+        """The `x` of ``a @ x == b``; `b` is always a matrix. The axes before the last two broadcast."""
+
+    def solve_triangular(self, a: Array, b: Array, /, upper: bool, unitriangular: bool = False) -> Array:
+        """`solve` that looks at one triangle of `a` only, and takes its diagonal for ones if `unitriangular`.
+
+        A zero on the diagonal gives infinities and NaN, and raises nothing."""
+
+    def cholesky(self, x: Array, /) -> Array:
+        """The lower triangular factor; only the lower triangle of `x` is looked at."""
+
+    def svd(self, x: Array, /, full_matrices: bool = False) -> tuple[Array, Array, Array]: ...
+    def eigh(self, x: Array, /, upper: bool = False) -> tuple[Array, Array]:
+        """(eigenvalues, eigenvectors), ascending; only the lower (or upper) triangle of `x` is looked at."""
+
+    def qr(self, x: Array, /, complete: bool = False) -> tuple[Array, Array]: ...
+
+    # Windows that slide over the spatial axes of an (N, C, *spatial) array: see `backends.windows`.
+    def convolve(self, x: Array, weight: Array, windows: Windows, groups: int, /) -> Array:
+        """The product of each window with the weight: (N, C, *spatial) and (O, C/groups, *size) give (N, O, *count)."""
+
+    def convolve_input(self, g: Array, weight: Array, windows: Windows, groups: int, spatial: Shape, /) -> Array:
+        """The adjoint of `convolve` in `x`: (N, O, *count) and (O, C/groups, *size) give (N, C, *spatial)."""
+
+    def convolve_weight(self, x: Array, g: Array, windows: Windows, groups: int, /) -> Array:
+        """The adjoint of `convolve` in `weight`: (N, C, *spatial) and (N, O, *count) give (O, C/groups, *size)."""
+
+    def unfold(self, x: Array, windows: Windows, /) -> Array:
+        """The windows side by side, 0 outside the array: (N, C, *spatial) gives (N, C, *size, *count)."""
+
+    def fold(self, x: Array, windows: Windows, spatial: Shape, /) -> Array:
+        """The adjoint of `unfold`: (N, C, *size, *count) added up where it lies in (N, C, *spatial)."""
+
+    def max_windows(self, x: Array, windows: Windows, /) -> tuple[Array, Array]:
+        """The largest element of each window, and its number in the window (the first of equals): (N, C, *count)."""
+
+    def sum_windows(self, x: Array, which: Array | None, windows: Windows, /) -> Array:
+        """The sum of each window, (N, C, *count); with `which`, only of the element of that number in the window."""
+
+    def spread_windows(self, g: Array, which: Array | None, windows: Windows, spatial: Shape, /) -> Array:
+        """The adjoint of `sum_windows` in `x`: (N, C, *count) added at all elements of each window, or one."""
 
     # Making and converting. `like` tells the device (and the dtype, unless one is given).
     def astype(self, x: Array, dtype: Any, /) -> Array: ...
+    def copy(self, x: Array, /) -> Array:
+        """The same values in new memory, in row-major order. (`astype` keeps the order of its operand.)"""
+
     def zeros(self, shape: Shape, /, like: Array, dtype: Any = None) -> Array: ...
     def ones(self, shape: Shape, /, like: Array, dtype: Any = None) -> Array: ...
     def arange(self, n: int, /, like: Array, dtype: Any = None) -> Array: ...
@@ -143,13 +217,12 @@ class Backend(Namespace, Protocol):
     def storage(self, x: Array, /) -> int:
         """An identity of the memory behind `x`, shared by all its views."""
 
-    def is_view(self, x: Array, /) -> bool:
-        """Whether `x` is known to look into memory that another array owns."""
+    def is_expanded(self, x: Array, /) -> bool:
+        """Whether several elements of `x` lie at one place in memory, as broadcasting leaves them."""
 
     def is_contiguous(self, x: Array, /) -> bool:
         """Whether the elements of `x` lie in row-major order, without gaps."""
 
-    def copy(self, x: Array, /) -> Array: ...
     def full(self, shape: Shape, value: Any, dtype: Any, index: int = 0) -> Array: ...
     def random(self, seed: int, index: int = 0) -> Any:
         """A random source: an object with numpy.random.Generator's `random`, `standard_normal` and `integers`."""

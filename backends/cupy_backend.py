@@ -12,9 +12,13 @@ import cupy
 from cupy import (  # noqa: F401  (these are the dialect)
     abs,
     arccos,
+    arccosh,
     arcsin,
+    arcsinh,
     arctan,
     arctan2,
+    arctanh,
+    argwhere,
     ceil,
     concatenate,
     cos,
@@ -47,9 +51,23 @@ from cupy import (  # noqa: F401  (these are the dialect)
     trunc,
     where,
 )
+from cupyx.scipy.special import erf, erfc  # noqa: F401
 
 from .contract import Array, Axis, Shape
-from .numpy_backend import may_repeat, stretched_axes
+from .cupy_linalg import (  # noqa: F401  (and these)
+    cholesky,
+    eigh,
+    einsum,
+    inv,
+    qr,
+    slogdet,
+    solve,
+    solve_triangular,
+    svd,
+)
+from .numpy_backend import stretched_axes
+from .numpy_scatter import may_repeat
+from .windows import WindowKernels
 
 device_type = "cuda"
 reads_are_free = False
@@ -80,6 +98,10 @@ def any(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     return x.any(axis, keepdims=keepdims)
 
 
+def sum_product(x: Array, y: Array, /, axis: tuple[int, ...], keepdims: bool = False) -> Array:
+    return (x * y).sum(axis, keepdims=keepdims)
+
+
 def argmax(x: Array, /, axis: int) -> Array:
     return x.argmax(axis)
 
@@ -90,6 +112,10 @@ def argmin(x: Array, /, axis: int) -> Array:
 
 def cumsum(x: Array, /, axis: int) -> Array:
     return x.cumsum(axis)
+
+
+def cumprod(x: Array, /, axis: int) -> Array:
+    return x.cumprod(axis)
 
 
 def argsort(x: Array, /, axis: int) -> Array:
@@ -150,6 +176,31 @@ def put_along_axis(x: Array, indices: Array, /, axis: int, shape: Shape) -> Arra
     return out
 
 
+_windows = WindowKernels(cupy, block=float("inf"), columns=float("inf"))
+convolve, convolve_input, convolve_weight = _windows.convolve, _windows.convolve_input, _windows.convolve_weight
+unfold, fold = _windows.unfold, _windows.fold
+max_windows, sum_windows, spread_windows = _windows.max_windows, _windows.sum_windows, _windows.spread_windows
+
+
+_folds = {"max": cupy.maximum, "min": cupy.minimum, "prod": cupy.multiply}
+
+
+def fold_along_axis(x: Array, indices: Array, value: Array, /, axis: int, how: str) -> Array:
+    # CuPy has no multiply.at, and maximum.at loses NaN. Elements that go to one place are told apart by their rank
+    # among them, and all those of one rank go in at once.
+    out, place = x.copy(), [cupy.broadcast_to(i, indices.shape).ravel() for i in _along(indices, axis)]
+    numbers, value = cupy.zeros_like(place[0]), value.ravel()
+    for i, size in zip(place, x.shape):
+        numbers = numbers * size + i % max(size, 1)
+    flat, order = out.reshape(-1), cupy.argsort(numbers)
+    in_order = numbers[order]
+    rank = cupy.arange(len(order)) - cupy.searchsorted(in_order, in_order)
+    for done in range(int(rank.max()) + 1 if len(order) else 0):
+        which = order[rank == done]
+        flat[numbers[which]] = _folds[how](flat[numbers[which]], value[which])
+    return flat.reshape(out.shape)
+
+
 def astype(x: Array, dtype: Any, /) -> Array:
     return x.astype(dtype)
 
@@ -187,8 +238,8 @@ def storage(x: Array, /) -> int:
     return id(x.data.mem)
 
 
-def is_view(x: Array, /) -> bool:
-    return x.base is not None
+def is_expanded(x: Array, /) -> bool:
+    return 0 not in x.shape and 0 in [stride for size, stride in zip(x.shape, x.strides) if size > 1]
 
 
 def is_contiguous(x: Array, /) -> bool:

@@ -12,9 +12,13 @@ import numpy as np
 from numpy import (  # noqa: F401  (these are the dialect)
     abs,
     arccos,
+    arccosh,
     arcsin,
+    arcsinh,
     arctan,
     arctan2,
+    arctanh,
+    argwhere,
     ceil,
     concatenate,
     cos,
@@ -49,6 +53,23 @@ from numpy import (  # noqa: F401  (these are the dialect)
 )
 
 from .contract import Array, Axis, Shape
+from .memory import keep_freed_memory
+from .numpy_linalg import (  # noqa: F401  (and these)
+    cholesky,
+    eigh,
+    einsum,
+    inv,
+    qr,
+    slogdet,
+    solve,
+    solve_triangular,
+    svd,
+)
+from .numpy_scatter import along, put, put_along_axis  # noqa: F401
+from .numpy_special import erf, erfc  # noqa: F401
+from .windows import WindowKernels
+
+keep_freed_memory()
 
 device_type = "cpu"
 reads_are_free = True
@@ -65,7 +86,7 @@ array_types = (
     np.int64,
     np.uint8,
 )
-_BOOL = np.dtype(bool)
+_SINGLE_AND_DOUBLE = (np.dtype(np.float32), np.dtype(np.float64))
 _WEAK_SCALARS = int(np.__version__.split(".")[0]) >= 2
 
 # ---------------------------------------------------------------------------------------- reductions
@@ -78,7 +99,19 @@ _and: Any = np.logical_and.reduce
 _or: Any = np.logical_or.reduce
 
 
+_rows_of_ones: dict[tuple[int, Any], Array] = {}
+
+
 def sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    if axis == (0,) and x.ndim == 2 and not keepdims and x.dtype in _SINGLE_AND_DOUBLE and x.flags.c_contiguous:
+        # The gradient of a bias. BLAS sums the rows of a matrix two to four times as fast as add.reduce.
+        key = (x.shape[0], x.dtype)
+        ones = _rows_of_ones.get(key)
+        if ones is None:
+            if len(_rows_of_ones) > 64:
+                _rows_of_ones.clear()
+            ones = _rows_of_ones[key] = np.ones(*key)
+        return ones @ x
     return _add(x, axis=axis, keepdims=keepdims)
 
 
@@ -102,6 +135,13 @@ def any(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     return _or(x, axis=axis, keepdims=keepdims)
 
 
+def sum_product(x: Array, y: Array, /, axis: tuple[int, ...], keepdims: bool = False) -> Array:
+    every = list(range(x.ndim))
+    kept = [i for i in every if i not in axis]
+    out = np.einsum(x, every, y, every, kept)
+    return out.reshape([n if i in kept else 1 for i, n in enumerate(x.shape)]) if keepdims else out
+
+
 def argmax(x: Array, /, axis: int) -> Array:
     return x.argmax(axis)
 
@@ -112,6 +152,10 @@ def argmin(x: Array, /, axis: int) -> Array:
 
 def cumsum(x: Array, /, axis: int) -> Array:
     return x.cumsum(axis)
+
+
+def cumprod(x: Array, /, axis: int) -> Array:
+    return x.cumprod(axis)
 
 
 def argsort(x: Array, /, axis: int) -> Array:
@@ -147,7 +191,7 @@ def stretched_axes(x_shape: Shape, shape: Shape) -> tuple[int, ...]:
 
 def sum_to(x: Array, shape: Shape, /) -> Array:
     axes = stretched_axes(x.shape, shape)
-    return _add(x, axis=axes, keepdims=True).reshape(shape) if axes else x
+    return sum(x, axes).reshape(shape) if axes else x
 
 
 def flip(x: Array, /, axis: tuple[int, ...]) -> Array:
@@ -157,42 +201,29 @@ def flip(x: Array, /, axis: tuple[int, ...]) -> Array:
 # ---------------------------------------------------------------------------------------- indexing
 
 
-def may_repeat(index: Any) -> bool:
-    """Whether an index may name an element twice: only integer arrays and lists can."""
-    for part in index if isinstance(index, tuple) else (index,):
-        if not (isinstance(part, (int, slice, type(None), type(...))) or getattr(part, "dtype", None) == _BOOL):
-            return True
-    return False
-
-
-def put(x: Array, index: Any, shape: Shape, /) -> Array:
-    out = np.zeros(shape, x.dtype)
-    if may_repeat(index):
-        np.add.at(out, index, x)
-    else:
-        out[index] = x  # 200 times faster than add.at, and a basic index never repeats
-    return out
-
-
 def replace(x: Array, index: Any, value: Array, /) -> Array:
     out = x.copy()
     out[index] = value
     return out
 
 
-def _along(indices: Array, axis: int) -> tuple[Array, ...]:
-    grid = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
-    grid[axis] = indices
-    return tuple(grid)
-
-
 def take_along_axis(x: Array, indices: Array, /, axis: int) -> Array:
-    return x[_along(indices, axis)]
+    return x[tuple(along(indices, axis))]
 
 
-def put_along_axis(x: Array, indices: Array, /, axis: int, shape: Shape) -> Array:
-    out = np.zeros(shape, x.dtype)
-    np.add.at(out, _along(indices, axis), x[tuple(slice(n) for n in indices.shape)])
+# ---------------------------------------------------------------------------------------- windows
+
+_windows = WindowKernels(np)
+convolve, convolve_input, convolve_weight = _windows.convolve, _windows.convolve_input, _windows.convolve_weight
+unfold, fold = _windows.unfold, _windows.fold
+max_windows, sum_windows, spread_windows = _windows.max_windows, _windows.sum_windows, _windows.spread_windows
+
+_folds: Any = {"max": np.maximum.at, "min": np.minimum.at, "prod": np.multiply.at}
+
+
+def fold_along_axis(x: Array, indices: Array, value: Array, /, axis: int, how: str) -> Array:
+    out = x.copy()
+    _folds[how](out, tuple(along(indices, axis)), value)
     return out
 
 
@@ -208,7 +239,9 @@ def zeros(shape: Shape, /, like: Array, dtype: Any = None) -> Array:
 
 
 def ones(shape: Shape, /, like: Array, dtype: Any = None) -> Array:
-    return np.ones(shape, dtype or like.dtype)
+    out = np.empty(shape, dtype or like.dtype)
+    out.fill(1)  # numpy.ones does the same in twice the time, where the array is small
+    return out
 
 
 def arange(n: int, /, like: Array, dtype: Any = None) -> Array:
@@ -238,13 +271,14 @@ def index_of(x: Array, /) -> int:
 
 
 def storage(x: Array, /) -> int:
-    while isinstance(x.base, np.ndarray):
-        x = x.base
-    return id(x if x.base is None else x.base)
+    base = x.base
+    while base is not None:
+        x, base = base, getattr(base, "base", None)
+    return id(x)
 
 
-def is_view(x: Array, /) -> bool:
-    return x.base is not None
+def is_expanded(x: Array, /) -> bool:
+    return 0 not in x.shape and 0 in [stride for size, stride in zip(x.shape, x.strides) if size > 1]
 
 
 def is_contiguous(x: Array, /) -> bool:

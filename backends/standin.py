@@ -62,11 +62,14 @@ def _unwrap(x: Any) -> Any:
     return x
 
 
-def _wrap(x: Any) -> Any:
-    if isinstance(x, (np.ndarray, np.generic)):
-        return StandinArray(np.asarray(x))
+def _wrap(x: Any, like: Any = None) -> Any:
+    """What NumPy gave back, on the device; `like` is an operand, whose dtype rules a 0-d result."""
+    if isinstance(x, np.ndarray):
+        return StandinArray(x)
+    if isinstance(x, np.generic):
+        return StandinArray(np.asarray(x) if like is None else numpy_backend.zero_d(x, like))
     if isinstance(x, (tuple, list)):
-        return type(x)(_wrap(item) for item in x)
+        return type(x)(_wrap(item, like) for item in x)
     return x
 
 
@@ -74,7 +77,8 @@ def _lift(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def lifted(*args: Any, **kwargs: Any) -> Any:
         args = tuple([_unwrap(x) for x in args])
-        return _wrap(function(*args, **{key: _unwrap(x) for key, x in kwargs.items()}))
+        like = next((x for x in args if isinstance(x, np.ndarray) and x.dtype.kind == "f"), None)
+        return _wrap(function(*args, **{key: _unwrap(x) for key, x in kwargs.items()}), like)
 
     return lifted
 
@@ -83,7 +87,7 @@ def _operator(name: str) -> Callable[..., Any]:
     function = getattr(np.ndarray, name)
 
     def method(self: StandinArray, *others: Any) -> Any:
-        return _wrap(function(self._host, *(_unwrap(x) for x in others)))
+        return _wrap(function(self._host, *(_unwrap(x) for x in others)), self._host)
 
     return method
 
@@ -99,8 +103,8 @@ for _name in (
 StandinArray.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 globals().update({name: _lift(getattr(numpy_backend, name)) for name in dialect()})
-copy, is_contiguous, is_view, storage = (
-    _lift(getattr(numpy_backend, name)) for name in ("copy", "is_contiguous", "is_view", "storage")
+is_contiguous, is_expanded, storage = (
+    _lift(getattr(numpy_backend, name)) for name in ("is_contiguous", "is_expanded", "storage")
 )
 array_type = StandinArray
 

@@ -13,13 +13,20 @@ from backends import Array, Namespace
 
 from .. import dtypes
 from ..graph import mode, writes
-from ..inplace import assign
+from ..inplace import assign, check_writable
 from ..operator import operator
 from ..tensor import Tensor, from_array
-from .shape import normalize_dim
+from .shape import expand, normalize_dim, permute, reshape
 
 __all__ = [  # fmt: skip
-    "gather"
+    "gather",
+    "index_select",
+    "masked_select",
+    "narrow",
+    "select",
+    "take",
+    "take_along_dim",
+    "unravel_index",
 ]
 
 # ------------------------------------------------------------------------------------- the operators
@@ -107,6 +114,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
             assign(input, _replace(input, value, index=place), "setitem")
             return
         assign(input, input, "setitem")  # a leaf that requires grad: raises
+    check_writable(input, "setitem")
     try:
         input._array[place] = value._array
     except (ValueError, IndexError, TypeError) as error:
@@ -120,10 +128,135 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
     index: int64, with as many dimensions as `input`, and no larger than it except along `dim`."""
     axis = normalize_dim(dim, input.ndim, "gather")
+    if not index.numel() and index.dtype.kind in "iu":
+        return getitem(reshape(input, (-1,)), slice(0, 0)).reshape(index.shape)
     _check_index("gather", input, index, axis)
+    wide, places = (input, index) if input.ndim and index.ndim else (reshape(input, (-1,)), reshape(index, (-1,)))
+    return reshape(_in_bounds("gather", _gather, wide, places, axis=axis), index.shape)
+
+
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """`gather` along `dim`, with the other dimensions broadcast against each other; without `dim`, of the flattened
+    tensor."""
+    if indices.dtype != dtypes.int64:
+        raise RuntimeError(f"take_along_dim: expected an int64 tensor for indices, not {indices.dtype}")
+    if dim is None:
+        return gather(reshape(input, (-1,)), 0, reshape(indices, (-1,)))
+    if input.ndim != indices.ndim:
+        raise RuntimeError(
+            f"take_along_dim: input and indices should have the same number of dimensions, but have shapes "
+            f"{list(input.shape)} and {list(indices.shape)}"
+        )
+    axis = normalize_dim(dim, input.ndim, "take_along_dim")
+    sizes = [max(n, m) if 0 not in (n, m) else 0 for n, m in zip(input.shape, indices.shape)]
+    wide = expand(input, [input.shape[axis] if i == axis else n for i, n in enumerate(sizes)])
+    return gather(wide, axis, expand(indices, [indices.shape[axis] if i == axis else n for i, n in enumerate(sizes)]))
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices along `dim` that the integer vector `index` names, in its order; a copy."""
+    axis = normalize_dim(dim, input.ndim, "index_select")
+    if index.dtype not in (dtypes.int32, dtypes.int64):
+        raise RuntimeError(f"index_select: expected an int32 or int64 index, not {index.dtype}")
+    if index.ndim > 1:
+        raise IndexError(f"index_select: index is supposed to be a vector, but has shape {list(index.shape)}")
     if not input.ndim:
-        return _gather(input.reshape(1), index.reshape(-1), axis=0).reshape(index.shape)
-    return _gather(input, index, axis=axis)
+        return reshape(getitem(reshape(input, (1,)), reshape(index, (-1,))), ())
+    return getitem(input, (*[slice(None)] * axis, reshape(index, (-1,))))
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """The slice number `index` along `dim`, without that dimension; a view."""
+    if not input.ndim:
+        raise IndexError("select: cannot be applied to a 0-d tensor")
+    return getitem(input, (*[slice(None)] * normalize_dim(dim, input.ndim, "select"), index))
+
+
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """``input[start : start + length]`` along `dim`, a view; a negative start counts from the end."""
+    if not input.ndim:
+        raise RuntimeError("narrow: cannot be applied to a 0-d tensor")
+    axis, start = normalize_dim(dim, input.ndim, "narrow"), _whole("narrow", start)
+    size = input.shape[axis]
+    if length < 0:
+        raise RuntimeError(f"narrow: length must be non-negative, but is {length}")
+    if not -size <= start <= size:
+        raise IndexError(f"narrow: start {start} is out of range for dimension {dim} of size {size}")
+    start = start + size if start < 0 else start
+    if start + length > size:
+        raise RuntimeError(f"narrow: start {start} and length {length} exceed the size {size} of dimension {dim}")
+    return getitem(input, (*[slice(None)] * axis, slice(start, start + length)))
+
+
+def _whole(name: str, number: Any) -> int:
+    if isinstance(number, Tensor) and (number.ndim or number.dtype.kind not in "iu"):
+        raise RuntimeError(
+            f"{name}: start must be an int or a 0-d integer tensor, not {number.dtype}{list(number.shape)}"
+        )
+    return int(number)
+
+
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """The coordinates, in a tensor of this shape, of the elements that `indices` names in its flattened form."""
+    if indices.dtype.kind not in "iu":
+        raise ValueError(f"unravel_index: expected integer indices, not {indices.dtype}")
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any([n < 0 for n in sizes]):
+        raise ValueError(f"unravel_index: the sizes must not be negative, but are {sizes}")
+    coordinates, rest = [], indices.to(dtypes.int64)
+    for n in reversed(sizes):
+        coordinates.append(rest % n)
+        rest = rest // n
+    return tuple(reversed(coordinates))
+
+
+def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """All windows of `size` elements along a dimension, `step` apart, put in a new last dimension. (A copy; PyTorch's
+    is a view.)"""
+    axis = normalize_dim(dimension, input.ndim, "unfold")
+    x = input if input.ndim else reshape(input, (1,))
+    total = x.shape[axis]
+    if size < 0 or size > total:
+        raise RuntimeError(f"unfold: maximum size for dimension {dimension} is {total}, but size is {size}")
+    if step <= 0:
+        raise RuntimeError(f"unfold: step is {step} but must be > 0")
+    if not input.ndim:
+        return x[:size]
+    starts = input.new_tensor(range(0, total - size + 1, step), dtype=dtypes.int64)
+    places = reshape(starts, (-1, 1)) + input.new_tensor(range(size), dtype=dtypes.int64)
+    windows = getitem(x, (*[slice(None)] * axis, places))
+    return permute(windows, *[i for i in range(windows.ndim) if i != axis + 1], axis + 1)
+
+
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where the bool tensor `mask` holds, as a vector; the two broadcast."""
+    if mask.dtype != dtypes.bool:
+        raise RuntimeError(f"masked_select: expected a bool tensor for mask, not {mask.dtype}")
+    shape = [max(n, m) if 0 not in (n, m) else 0 for n, m in _aligned(input.shape, mask.shape)]
+    return reshape(getitem(expand(input, shape), expand(mask, shape)), (-1,))
+
+
+def _aligned(first: tuple[int, ...], second: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Two shapes, the shorter filled with 1 in front, as pairs."""
+    ndim = max(len(first), len(second))
+    return list(zip((1,) * (ndim - len(first)) + tuple(first), (1,) * (ndim - len(second)) + tuple(second)))
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements that `index` (int64, any shape) names in the flattened tensor."""
+    if index.dtype != dtypes.int64:
+        raise RuntimeError(f"take: expected an int64 tensor for index, not {index.dtype}")
+    if not input.numel() and index.numel():
+        raise IndexError("take: cannot take from an empty tensor")
+    return getitem(reshape(input, (-1,)), index)
+
+
+def _in_bounds(name: str, function: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """A call in which an index out of bounds raises RuntimeError: PyTorch's choice for gather and scatter."""
+    try:
+        return function(*args, **kwargs)
+    except IndexError as error:
+        raise RuntimeError(f"{name}: {error}") from error
 
 
 def _check_index(name: str, input: Tensor, index: Tensor, axis: int) -> None:
@@ -141,9 +274,10 @@ def _check_index(name: str, input: Tensor, index: Tensor, axis: int) -> None:
 
 def _plain(index: Any, input: Tensor) -> Any:
     """An index for the array library: tensors become arrays, lists integer arrays, steps are checked."""
-    if type(index) is tuple:
-        return tuple([_part(i, input) for i in index])
-    return _part(index, input)
+    parts = tuple([_part(i, input) for i in (index if type(index) is tuple else (index,))])
+    if len(parts) == input.ndim and all([isinstance(i, int) for i in parts]):
+        return (*parts, ...)  # one element: a view too, where NumPy would give a scalar
+    return parts
 
 
 def _part(part: Any, input: Tensor) -> Any:
@@ -157,7 +291,9 @@ def _part(part: Any, input: Tensor) -> Any:
     if not isinstance(part, Tensor):
         if hasattr(part, "__index__") and not hasattr(part, "__len__") and not getattr(part, "ndim", 0):
             return part.__index__()
-        part = from_array(backends.backend(input.device).asarray(part, index=input.device.index), None)
+        if type(part) not in backends.NAMESPACES:
+            part = backends.backend(input.device).asarray(part, index=input.device.index)
+        part = from_array(part, None)
         if part.numel() == 0:
             part = part.to(dtypes.int64)
     if part.dtype.kind not in "iub":

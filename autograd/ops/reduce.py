@@ -6,6 +6,7 @@ stay, of size 1.
 
 from __future__ import annotations
 
+import builtins
 from collections import namedtuple
 from typing import Any
 
@@ -14,24 +15,30 @@ from backends import Array, Namespace
 from .. import dtypes
 from ..operator import operator
 from ..tensor import Tensor
-from .elementwise import maximum, minimum
+from .arithmetic import true_divide
+from .choose import maximum, minimum, where
+from .compare import eq, ne
 from .index import gather
-from .shape import normalize_dims, reshape, unsqueeze
+from .shape import _one_tuple, normalize_dims, reshape, unsqueeze
 
 __all__ = [  # fmt: skip
     "all",
     "amax",
     "amin",
+    "aminmax",
     "any",
     "argmax",
     "argmin",
-    "cumsum",
+    "count_nonzero",
     "logsumexp",
     "max",
     "mean",
     "min",
+    "nanmean",
+    "nansum",
     "prod",
     "sum",
+    "sum_to_size",
 ]
 
 # A reduction's gradient has lost the folded dimensions; `_spread` puts them back and stretches them:
@@ -109,6 +116,8 @@ def _prod(xp: Namespace, input: Array, *, axis: Any = None, keepdims: bool = Fal
 def _prod_vjp(xp: Any, g: Any, input: Any, axis: Any, keepdims: bool) -> Any:
     # The product of the others, without dividing: one more axis, along which the diagonal is set to 1.
     shape = input.shape
+    if 0 in shape:
+        return xp.zeros(shape, like=input)
     folded = tuple(axis if axis is not None else range(len(shape)))
     kept = tuple([i for i in range(len(shape)) if i not in folded])
     order = (*kept, *folded)
@@ -123,21 +132,6 @@ def _prod_vjp(xp: Any, g: Any, input: Any, axis: Any, keepdims: bool) -> Any:
 
 
 _prod.vjp(_prod_vjp)
-
-
-@operator
-def _cumsum(xp: Namespace, input: Array, *, axis: int) -> Array:
-    """The sums of the elements so far along an axis."""
-    return xp.cumsum(input, axis=axis)
-
-
-_cumsum.vjp(lambda xp, g, axis: xp.flip(xp.cumsum(xp.flip(g, axis=(axis,)), axis=axis), axis=(axis,)))
-
-
-@operator
-def _argsort(xp: Namespace, input: Array, *, axis: int) -> Array:
-    """The indices that would sort an axis, equal elements in their order."""
-    return xp.argsort(input, axis=axis)
 
 
 @operator(promotes="float")
@@ -183,6 +177,7 @@ def _any(xp: Namespace, input: Array, *, axis: Any = None, keepdims: bool = Fals
 # ------------------------------------------------------------------------------------- the public forms
 
 _Pair = namedtuple("_Pair", ["values", "indices"])
+_MinMax = namedtuple("_MinMax", ["min", "max"])
 
 
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -191,7 +186,8 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
         input = input.to(dtype)
     elif not dtypes.is_floating(input.dtype):
         input = input.to(dtypes.int64)
-    return _sum(input, axis=normalize_dims(dim, input.ndim, "sum"), keepdims=keepdim)
+    out = _sum(input, axis=normalize_dims(dim, input.ndim, "sum"), keepdims=keepdim)
+    return out if out.dtype == input.dtype else out.to(input.dtype)
 
 
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -213,15 +209,8 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
         input = input.to(dtype)
     elif not dtypes.is_floating(input.dtype):
         input = input.to(dtypes.int64)
-    return _prod(input, axis=normalize_dims(dim, input.ndim, "prod"), keepdims=keepdim)
-
-
-def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """The sums of the elements so far along `dim`. Integers and bools as int64, unless `dtype` says otherwise."""
-    if dtype is not None or not dtypes.is_floating(input.dtype):
-        input = input.to(dtype or dtypes.int64)
-    axis = normalize_dims(dim, input.ndim, "cumsum")
-    return _cumsum(input, axis=axis[0]) if axis else input.clone()
+    out = _prod(input, axis=normalize_dims(dim, input.ndim, "prod"), keepdims=keepdim)
+    return out if out.dtype == input.dtype else out.to(input.dtype)
 
 
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
@@ -237,29 +226,32 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 def _extreme(op: Any, name: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
     axis = normalize_dims(dim, input.ndim, name)
     if not _count(input.shape, axis):
-        raise RuntimeError(f"{name}: an empty selection has no extreme value (shape {list(input.shape)}, dim={dim})")
+        kind = RuntimeError if dim is None else IndexError
+        raise kind(f"{name}: an empty selection has no extreme value (shape {list(input.shape)}, dim={dim})")
     return op(input, axis=axis, keepdims=keepdim)
 
 
-def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
     """``max(x)``: the largest of all values. ``max(x, dim)``: (values, indices) along one dimension, the first
     index at a tie, which alone gets the gradient. ``max(x, other)``: `autograd.maximum`.
 
     Raises RuntimeError where there is nothing to choose from."""
-    return _max_or_min(_amax, argmax, maximum, "max", input, dim, keepdim)
+    return _max_or_min(_amax, _argmax, maximum, "max", input, dim if other is None else other, keepdim)
 
 
-def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
     """As `max`, of the smallest."""
-    return _max_or_min(_amin, argmin, minimum, "min", input, dim, keepdim)
+    return _max_or_min(_amin, _argmin, minimum, "min", input, dim if other is None else other, keepdim)
 
 
 def _max_or_min(whole: Any, arg: Any, between: Any, name: str, input: Tensor, dim: Any, keepdim: bool) -> Any:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}(): the first argument must be a tensor, not {type(input).__name__}")
     if isinstance(dim, Tensor):
         return between(input, dim)
     if dim is None:
         return _extreme(whole, name, input, None, False)
-    indices = arg(input, dim, keepdim=True)
+    indices = _arg(arg, name, input, dim, True)
     values = gather(input, dim, indices) if input.ndim else input
     if not keepdim and input.ndim:
         shape = tuple(n for i, n in enumerate(values.shape) if i != dim % input.ndim)
@@ -269,12 +261,19 @@ def _max_or_min(whole: Any, arg: Any, between: Any, name: str, input: Tensor, di
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The index of the largest value along `dim`, or in the flattened tensor: the first one, at a tie. int64."""
-    return _arg(_argmax, "argmax", input, dim, keepdim)
+    return _arg(_argmax, "argmax", _numeric("argmax", input), dim, keepdim)
 
 
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The index of the smallest value along `dim`, or in the flattened tensor: the first one, at a tie. int64."""
-    return _arg(_argmin, "argmin", input, dim, keepdim)
+    return _arg(_argmin, "argmin", _numeric("argmin", input), dim, keepdim)
+
+
+def _numeric(name: str, input: Tensor) -> Tensor:
+    """The input; raises RuntimeError for bool."""
+    if input.dtype == dtypes.bool:
+        raise RuntimeError(f"{name}: not defined for bool tensors; cast with .to()")
+    return input
 
 
 def _arg(op: Any, name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
@@ -296,6 +295,46 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 
     The largest value m is taken out first: m + log(sum(exp(input - m)))."""
     return _logsumexp(input, axis=normalize_dims(dim, input.ndim, "logsumexp"), keepdims=keepdim)
+
+
+def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """`sum` of what is not NaN."""
+    return sum(_without_nan(input), dim, keepdim, dtype=dtype)
+
+
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """`mean` of what is not NaN; NaN if nothing is left."""
+    if not dtypes.is_floating(input.dtype):
+        raise RuntimeError(f"nanmean: the input must be floating point, not {input.dtype}")
+    return true_divide(nansum(input, dim, keepdim, dtype=dtype), sum(eq(input, input), dim, keepdim))
+
+
+def _without_nan(input: Tensor) -> Tensor:
+    return where(eq(input, input), input, 0) if dtypes.is_floating(input.dtype) else input
+
+
+def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+    """How many elements over `dim` are not 0, int64."""
+    return sum(ne(input, 0), dim)
+
+
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    """(min, max) over one dimension, or over all; ties share the gradient evenly."""
+    if dim is not None and not isinstance(dim, int):
+        raise TypeError(f"aminmax: dim must be an int or None, not {dim!r}")
+    return _MinMax(*[_extreme(op, "aminmax", input, dim, keepdim) for op in (_amin, _amax)])
+
+
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """The sum over the dimensions that `size` does not have, or has as 1: what undoes a broadcast."""
+    shape = _one_tuple(size)
+    if not shape:
+        return sum(input)
+    lead = input.ndim - len(shape)
+    if lead < 0 or builtins.any([n not in (1, m) for n, m in zip(shape, input.shape[builtins.max(lead, 0) :])]):
+        raise RuntimeError(f"sum_to_size: size {list(shape)} is not expandable to {list(input.shape)}")
+    dims = [i for i, n in enumerate(input.shape) if i < lead or (shape[i - lead] == 1 and n != 1)]
+    return reshape(_sum(input, axis=tuple(dims)), shape) if dims else input
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:

@@ -7,6 +7,7 @@ Results share memory with the input wherever NumPy can arrange it (reshape, tran
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,15 +24,19 @@ __all__ = [  # fmt: skip
     "chunk",
     "clone",
     "flatten",
-    "flip",
     "permute",
+    "ravel",
     "reshape",
     "split",
+    "split_with_sizes",
     "squeeze",
     "stack",
     "t",
     "transpose",
     "unbind",
+    "unflatten",
+    "unsafe_chunk",
+    "unsafe_split",
     "unsqueeze",
 ]
 
@@ -112,6 +117,15 @@ clone.vjp(lambda xp, g: g)
 
 
 @operator
+def _contiguous(xp: Any, input: Array) -> Array:
+    """A copy in row-major order; `clone` keeps the order of its input."""
+    return xp.copy(input)
+
+
+_contiguous.vjp(lambda xp, g: g)
+
+
+@operator
 def _cast(xp: Namespace, input: Array, *, dtype: Any) -> Array:
     """The same values in another dtype."""
     return xp.astype(input, dtype)
@@ -165,7 +179,7 @@ _split.vjp(lambda xp, g, axis: xp.concatenate(g, axis=axis))
 def _unbind(xp: Namespace, input: Array, *, axis: int) -> Array:
     """All slices along an axis, which goes away."""
     before: tuple[Any, ...] = (slice(None),) * axis
-    return tuple([input[before + (i,)] for i in range(input.shape[axis])])
+    return tuple([input[before + (i, ...)] for i in range(input.shape[axis])])
 
 
 _unbind.vjp(lambda xp, g, axis: xp.stack(g, axis=axis))
@@ -242,7 +256,7 @@ def reverse_dims(input: Tensor) -> Tensor:
 
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the dimensions of size 1: all of them, or those of `dim` that have size 1."""
-    dims = normalize_dims(dim, input.ndim, "squeeze")
+    dims = () if dim == () or dim == [] else normalize_dims(dim, input.ndim, "squeeze")
     return _reshape(input, shape=tuple([n for i, n in enumerate(input.shape) if n != 1 or i not in dims]))
 
 
@@ -277,14 +291,66 @@ def broadcast_to(input: Tensor, size: Any) -> Tensor:
     return expand(input, size)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """The order of the elements along `dims` reversed; a copy, as in PyTorch."""
-    return clone(_flip(input, axis=normalize_dims(_one_tuple(dims), input.ndim, "flip")))
+def ravel(input: Tensor) -> Tensor:
+    """All elements in one dimension; a view where the strides allow."""
+    return reshape(input, (-1,))
+
+
+def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
+    """One dimension made into several of these sizes, of which one may be -1."""
+    axis, sizes = normalize_dim(dim, input.ndim, "unflatten"), _one_tuple((sizes,))
+    if not sizes:
+        raise RuntimeError("unflatten: sizes must not be empty")
+    known = math.prod([n for n in sizes if n != -1])
+    if sizes.count(-1) > 1 or (
+        known != input.shape[axis] if -1 not in sizes else not known or input.shape[axis] % known
+    ):
+        raise RuntimeError(
+            f"unflatten: sizes {list(sizes)} do not multiply up to {input.shape[axis]}, the size of dim {dim}"
+        )
+    return reshape(input, (*input.shape[:axis], *sizes, *input.shape[axis + 1 :]))
+
+
+def unsafe_split(tensor: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """`split`, whose pieces are safe to change in place as they are."""
+    return split(tensor, split_size, dim)
+
+
+def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """`chunk`, whose pieces are safe to change in place as they are."""
+    return chunk(input, chunks, dim)
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """`expand` to the shape of another tensor."""
+    return expand(input, other.shape)
+
+
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """`reshape` to the shape of another tensor."""
+    return reshape(input, other.shape)
+
+
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """`view` of the shape of another tensor."""
+    return view(input, other.shape)
+
+
+def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Pieces of these sizes along `dim`. Views."""
+    return split(input, list(split_sizes), dim)
+
+
+def swap_last(input: Tensor) -> Tensor:
+    """The last two dimensions swapped (`Tensor.mT`). Raises RuntimeError for fewer."""
+    if input.ndim < 2:
+        raise RuntimeError(f"mT: expects a tensor of at least 2 dimensions, but got shape {list(input.shape)}")
+    return transpose(input, -2, -1)
 
 
 def contiguous(input: Tensor) -> Tensor:
     """The tensor itself if its elements lie in row-major order, else a copy in which they do."""
-    return input if is_contiguous(input) else clone(input)
+    return input if is_contiguous(input) else _contiguous(input)
 
 
 def is_contiguous(input: Tensor) -> bool:
@@ -295,7 +361,8 @@ def is_contiguous(input: Tensor) -> bool:
 def _sequence(tensors: Any, name: str) -> list[Tensor]:
     tensors = list(tensors)
     if not tensors:
-        raise RuntimeError(f"{name}: expected a non-empty sequence of tensors")
+        kind = ValueError if name == "cat" else RuntimeError
+        raise kind(f"{name}: expected a non-empty sequence of tensors")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             raise TypeError(f"{name}: expected a tensor as element {i}, not {type(x).__name__}")
@@ -308,6 +375,7 @@ def _sequence(tensors: Any, name: str) -> list[Tensor]:
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors one after another along `dim`; all other sizes must agree. Dtypes are promoted."""
     pieces = _sequence(tensors, "cat")
+    pieces = [x for x in pieces if x.shape != (0,)] or pieces[:1]  # PyTorch's exception: (0,) goes with every shape
     axis = normalize_dim(dim, pieces[0].ndim, "cat")
     for i, x in enumerate(pieces):
         if x.ndim == 0:
@@ -363,7 +431,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """All slices along `dim`, as a tuple of views without that dimension."""
     if not input.ndim:
-        raise RuntimeError("unbind: dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("unbind: dimension specified as 0 but tensor has no dimensions")
     axis = normalize_dim(dim, input.ndim, "unbind")
     return _unbind(input, axis=axis) if input.shape[axis] else ()
 
@@ -389,7 +457,7 @@ def to(
     if dtype is not None:
         wanted = dtypes.as_dtype(dtype)
         if wanted != input.dtype:
-            result = _cast(result, dtype=wanted)
+            result = _cast(result if dtypes.is_floating(wanted) else result.detach(), dtype=wanted)
     return clone(result) if copy and result is input else result
 
 

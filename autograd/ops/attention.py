@@ -1,0 +1,143 @@
+"""Scaled dot-product attention, fused: of the T x T arrays per head only the probabilities are kept."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from backends import Array, Namespace
+
+from .. import dtypes
+from ..creation import arange
+from ..inplace import add_own, mul_own
+from ..operator import operator
+from ..random import Generator, rand
+from ..tensor import Tensor
+from .choose import where
+from .compare import ge
+from .linalg import _flipped
+from .norm import _total
+from .shape import expand, reshape
+
+__all__ = ["scaled_dot_product_attention"]
+
+
+@operator(promotes=None, aux=("probs",))
+def _attention(xp: Namespace, query: Array, key: Array, value: Array, mask: Array, keep: Array, *, scale: float) -> Any:
+    """softmax(query @ key.T * scale + mask) * keep @ value; mask and keep may be None.
+
+    The scores, their maximum taken out, their exponentials and the probabilities share one array. Its gradient needs
+    only them: with P the probabilities and dP theirs, dS = P * (dP - rowsum(dP * P))."""
+    probs = xp.matmul(query * scale, _flipped(xp, key))
+    if mask is not None:
+        probs = add_own(probs, mask)
+    top = xp.max(probs, axis=-1, keepdims=True)
+    if mask is not None:  # a row that is masked everywhere gives zeros, as in PyTorch, instead of NaN
+        top = xp.where(top == -math.inf, xp.zeros((), like=top), top)
+    probs = xp.exp(add_own(probs, -top))
+    total = _total(xp, probs, (probs.ndim - 1,))
+    probs = mul_own(probs, 1 / (total + (total == 0)))
+    return xp.matmul(probs if keep is None else probs * keep, value), probs
+
+
+@_attention.joint_vjp
+def _(
+    xp: Any,
+    g: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any,
+    keep: Any,
+    out: Any,
+    probs: Any,
+    scale: float,
+    needs: Any,
+) -> Any:
+    d_query = d_key = d_value = d_scores = None
+    if needs[2]:
+        d_value = xp.matmul(_flipped(xp, probs if keep is None else probs * keep), g)
+    if needs[0] or needs[1] or needs[3]:
+        d_scores = xp.matmul(g, _flipped(xp, value))
+        if keep is not None:
+            d_scores = mul_own(d_scores, keep)
+        # rowsum(dP * P) is rowsum(g * out), over the features instead of over all keys
+        d_scores = add_own(d_scores, -xp.sum_product(g, out, axis=(g.ndim - 1,), keepdims=True))
+        d_scores = mul_own(d_scores, probs)
+        if needs[0]:
+            d_query = mul_own(xp.matmul(d_scores, key), scale)
+        if needs[1]:
+            d_key = mul_own(xp.matmul(_flipped(xp, d_scores), query), scale)
+    return d_query, d_key, d_value, d_scores, None
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """softmax(query @ key.T * scale + attn_mask) @ value.
+
+    query: (..., heads, L, E). key: (..., heads, S, E). value: (..., heads, S, V). Result: (..., heads, L, V).
+    attn_mask: broadcasts to (..., heads, L, S). Bool: True where a query may look at a key. Floating: added.
+    A query that may look nowhere gets zeros.
+    dropout_p: the probability with which each of the softmax's results is dropped (whether training or not).
+    is_causal: query i sees the keys up to i; excludes attn_mask. scale: 1 / sqrt(E) by default.
+    enable_gqa: key and value may have fewer heads; each serves a run of query heads.
+    generator: what dropout draws from (not in PyTorch).
+
+    Fused: one L x S array per head, the probabilities, is kept for the gradient (and which of them were dropped).
+    Raises RuntimeError on shapes and dtypes that do not fit, ValueError for dropout_p outside [0, 1]."""
+    name = "scaled_dot_product_attention"
+    for x in (query, key, value):
+        if x.ndim < 2 or x.dtype != query.dtype or not dtypes.is_floating(x.dtype):
+            raise RuntimeError(
+                f"{name}: expects query, key and value of one floating dtype and at least 2 dimensions, but got "
+                f"{', '.join(f'{x.dtype}{list(x.shape)}' for x in (query, key, value))}"
+            )
+    if not 0 <= dropout_p <= 1:
+        raise ValueError(f"{name}: dropout_p must be between 0 and 1, not {dropout_p}")
+    if is_causal and attn_mask is not None:
+        raise RuntimeError(f"{name}: an explicit attn_mask should not be set when is_causal=True")
+    if enable_gqa:
+        key, value = _repeated(key, query, name), _repeated(value, query, name)
+    length, count = query.shape[-2], key.shape[-2]
+    mask = attn_mask
+    if is_causal:
+        rows, columns = (arange(n, device=query.device) for n in (length, count))
+        mask = ge(reshape(rows, (length, 1)), columns)
+    if mask is not None:
+        if mask.dtype == dtypes.bool:
+            zero, minus_inf = (query.new_full((), x) for x in (0.0, -math.inf))
+            mask = where(mask, zero, minus_inf)
+        elif mask.dtype != query.dtype:
+            raise RuntimeError(f"{name}: attn_mask must be bool or of the query's {query.dtype}, not {mask.dtype}")
+    keep = None
+    if dropout_p:
+        lead = query.shape[:-2] if query.ndim >= key.ndim else key.shape[:-2]
+        keep = rand((*lead, length, count), generator=generator, dtype=query.dtype, device=query.device) >= dropout_p
+        keep = keep.to(query.dtype) * (1 / (1 - dropout_p) if dropout_p < 1 else 0.0)
+    return _attention(query, key, value, mask, keep, scale=1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+
+
+def _repeated(x: Tensor, query: Tensor, name: str) -> Tensor:
+    """`x` with each head as often as it serves a head of the query."""
+    heads = x.shape[-3] if x.ndim > 2 and query.ndim > 2 else 0
+    if not heads or query.shape[-3] % heads:
+        raise RuntimeError(
+            f"{name}: with enable_gqa the heads of key and value must divide those of the query, but got shapes "
+            f"{list(x.shape)} and {list(query.shape)}"
+        )
+    times = query.shape[-3] // heads
+    if times == 1:
+        return x
+    *lead, _, rows, columns = x.shape
+    spread = expand(reshape(x, (*lead, heads, 1, rows, columns)), (*lead, heads, times, rows, columns))
+    return reshape(spread, (*lead, heads * times, rows, columns))

@@ -1,0 +1,130 @@
+"""The error function on NumPy, which has none.
+
+Double precision follows W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics of
+Computation 23 (1969), 631-637: three intervals, a quotient of polynomials in each, relative error near 1e-16.
+Single precision has one quotient for all arguments, good to 4e-7 and quick: it is what the exact gelu runs on.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .contract import Array
+
+# Cody's coefficients, the constant term first: erf(x) = x * P(x^2) / Q(x^2) for |x| <= 0.46875 ...
+_ERF = (
+    (3.20937758913846947e3, 3.77485237685302021e2, 1.13864154151050156e2, 3.16112374387056560, 1.85777706184603153e-1),
+    (2.84423683343917062e3, 1.28261652607737228e3, 2.44024637934444173e2, 2.36012909523441209e1, 1.0),
+)
+# ... erfc(x) = exp(-x^2) * P(x) / Q(x) for 0.46875 <= x <= 4 ...
+_ERFC = (
+    (
+        1.23033935479799725e3, 2.05107837782607147e3, 1.71204761263407058e3, 8.81952221241769090e2,
+        2.98635138197400131e2, 6.61191906371416295e1, 8.88314979438837594, 5.64188496988670089e-1,
+        2.15311535474403846e-8,
+    ),
+    (
+        1.23033935480374942e3, 3.43936767414372164e3, 4.36261909014324716e3, 3.29079923573345963e3,
+        1.62138957456669019e3, 5.37181101862009858e2, 1.17693950891312499e2, 1.57449261107098347e1,
+        1.0,
+    ),
+)  # fmt: skip
+# ... and erfc(x) = exp(-x^2) / x * (1 / sqrt(pi) - P(z) / Q(z) * z), z = 1 / x^2, for x > 4.
+_TAIL = (
+    (
+        6.58749161529837803e-4, 1.60837851487422766e-2, 1.25781726111229246e-1, 3.60344899949804439e-1,
+        3.05326634961232344e-1, 1.63153871373020978e-2,
+    ),
+    (
+        2.33520497626869185e-3, 6.05183413124413191e-2, 5.27905102951428412e-1, 1.87295284992346725,
+        2.56852019228982242, 1.0,
+    ),
+)  # fmt: skip
+
+# erf(x) = x * P(x^2) / Q(x^2) for |x| <= 3.92, beyond which float32 has 1: a weighted least-squares fit of ours.
+_SINGLE_LIMIT = 3.92
+_SINGLE = (
+    (1.12837915, 0.190404227, 0.0527484487, 0.00376552875, 0.000284882025, 2.05011953e-06),
+    (1.0, 0.502074093, 0.114108206, 0.0149690365, 0.00116251668, 3.80920172e-05),
+)
+_BLOCK = 16384  # elements worked on at a time, so that all passes but the first find them in the cache
+
+
+def _horner(z: Array, coefficients: tuple[float, ...], out: Array) -> Array:
+    """The polynomial with these coefficients, the constant term first."""
+    np.multiply(z, coefficients[-1], out=out)
+    for c in coefficients[-2:0:-1]:
+        out += c
+        out *= z
+    out += coefficients[0]
+    return out
+
+
+def _quotient(z: Array, coefficients: Any) -> Array:
+    upper, lower = (_horner(z, c, np.empty_like(z)) for c in coefficients)
+    return np.divide(upper, lower, out=upper)
+
+
+def _exp_minus_square(x: Array) -> Array:
+    # x is split into a short part, whose square is exact, and the rest; else the error of x^2 is multiplied by x^2.
+    short = np.trunc(x * 16) / 16
+    return np.exp(-short * short) * np.exp(-(x - short) * (x + short))
+
+
+def _erfc_above(x: Array) -> Array:
+    """erfc for x > 0.46875."""
+    out = np.empty_like(x)
+    near = x <= 4
+    middle = x[near]
+    out[near] = _exp_minus_square(middle) * _quotient(middle, _ERFC)
+    far = np.minimum(x[~near], 30.0)
+    z = 1 / (far * far)
+    out[~near] = _exp_minus_square(far) / far * (1 / math.sqrt(math.pi) - z * _quotient(z, _TAIL))
+    return out
+
+
+def _double(x: Array, complement: bool) -> Array:
+    """erf, or erfc, of a flat array of doubles."""
+    out = np.empty_like(x)
+    size = np.abs(x)
+    small = ~(size > 0.46875)  # NaN goes here
+    near = x[small]
+    value = near * _quotient(near * near, _ERF)
+    out[small] = 1 - value if complement else value
+    rest, far = x[~small], _erfc_above(size[~small])
+    if complement:
+        out[~small] = np.where(rest < 0, 2 - far, far)
+    else:
+        out[~small] = np.copysign(0.5 - far + 0.5, rest)
+    return out
+
+
+def _single(x: Array) -> Array:
+    """erf of a flat array of floats."""
+    out = np.clip(x, -_SINGLE_LIMIT, _SINGLE_LIMIT)
+    z = np.empty(min(_BLOCK, x.size), x.dtype)
+    upper, lower = np.empty_like(z), np.empty_like(z)
+    for start in range(0, x.size, _BLOCK):
+        part = out[start : start + _BLOCK]
+        n = part.size
+        square = np.multiply(part, part, out=z[:n])
+        part *= _horner(square, _SINGLE[0], upper[:n])
+        part /= _horner(square, _SINGLE[1], lower[:n])
+        np.clip(part, -1, 1, out=part)
+    return out
+
+
+def erf(x: Array, /) -> Array:
+    """The error function 2 / sqrt(pi) * integral of exp(-t^2) from 0 to x."""
+    flat = np.ravel(x)
+    out = _double(flat, False) if flat.dtype == np.float64 else _single(flat.astype(np.float32, copy=False))
+    return out.reshape(x.shape).astype(x.dtype, copy=False)
+
+
+def erfc(x: Array, /) -> Array:
+    """1 - erf(x), without the cancellation: of full relative accuracy in the tail."""
+    out = _double(np.ravel(x).astype(np.float64), True)
+    return out.reshape(x.shape).astype(x.dtype, copy=False)

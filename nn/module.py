@@ -1,0 +1,395 @@
+"""Module: a model is an object whose attributes are parameters, buffers and other such objects."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import autograd
+from autograd import RemovableHandle, Tensor
+
+from .parameter import Parameter
+
+Self = TypeVar("Self", bound="Module")
+
+_LoadResult = namedtuple("_LoadResult", ["missing_keys", "unexpected_keys"])
+
+
+def _no_forward(self: Module, *input: Any) -> Any:
+    raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+
+class Module:
+    """The base of every layer and model.
+
+    A subclass calls ``super().__init__()``, assigns its parts to attributes, and defines ``forward``; calling the
+    module calls that::
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.hidden = nn.Linear(4, 16)
+                self.out = nn.Linear(16, 1)
+
+            def forward(self, x):
+                return self.out(self.hidden(x).tanh())
+
+    Attributes are plain attributes. A `Parameter`, a `Module`, or a tensor given to `register_buffer` is besides
+    entered under its name into a table of its kind, in order of assignment; `parameters`, `state_dict` and so on
+    read those tables. Something shared by two modules counts once among `parameters`.
+
+    training: whether the module is in training mode; `train` and `eval` switch it, for the parts too.
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _not_saved: set[str]  # the names of buffers that state_dict leaves out
+    _forward_pre_hooks: dict[int, Callable[..., Any]]
+    _forward_hooks: dict[int, Callable[..., Any]]
+
+    def __init__(self) -> None:
+        self.__dict__.update(
+            training=True,
+            _parameters={},
+            _buffers={},
+            _modules={},
+            _not_saved=set(),
+            _forward_pre_hooks={},
+            _forward_hooks={},
+        )
+
+    # -- calling
+
+    forward: Callable[..., Any] = _no_forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._forward_hooks and not self._forward_pre_hooks:
+            return self.forward(*args, **kwargs)
+        for hook in list(self._forward_pre_hooks.values()):
+            changed = hook(self, args)
+            if changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        result = self.forward(*args, **kwargs)
+        for hook in list(self._forward_hooks.values()):
+            changed = hook(self, args, result)
+            if changed is not None:
+                result = changed
+        return result
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, args)`` before every forward; what it returns, if not None, replaces the arguments."""
+        return _register(self._forward_pre_hooks, hook)
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, args, output)`` after every forward; what it returns, if not None, is the output."""
+        return _register(self._forward_hooks, hook)
+
+    # -- attributes
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        tables = self.__dict__
+        if "_modules" not in tables:
+            if isinstance(value, (Parameter, Module)):
+                raise AttributeError(
+                    f"{type(self).__name__}: call super().__init__() before assigning {name!r}, a Parameter or Module"
+                )
+        elif isinstance(value, Parameter):
+            self._forget(name, self._parameters)
+            self._parameters[name] = value
+        elif isinstance(value, Module):
+            self._forget(name, self._modules)
+            self._modules[name] = value
+        elif name in self._parameters:
+            self._only(name, value, "parameter", "Parameter")
+            self._parameters[name] = None
+        elif name in self._modules:
+            self._only(name, value, "child module", "Module")
+            self._modules[name] = None
+        elif name in self._buffers:
+            if not isinstance(value, Tensor):
+                self._only(name, value, "buffer", "Tensor")
+            self._buffers[name] = value
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._forget(name, None)
+        object.__delattr__(self, name)
+
+    def _forget(self, name: str, but: Any) -> None:
+        """Take a name out of every table but one."""
+        for table in (self._parameters, self._buffers, self._modules):
+            if table is not but:
+                table.pop(name, None)
+        self._not_saved.discard(name)
+
+    def _only(self, name: str, value: Any, role: str, kind: str) -> None:
+        if value is not None:
+            raise TypeError(
+                f"cannot assign a {type(value).__name__} to {type(self).__name__}.{name}, a {role}: it takes a {kind} "
+                f"or None (del the attribute first to make it something else)"
+            )
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter as an attribute. None reserves the name: a ``bias=False`` still has a `bias`."""
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(f"register_parameter: {name!r} must be a Parameter or None, not {type(param).__name__}")
+        self._enter(name, param, self._parameters)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is part of the module's state, but not learnt, as an attribute.
+
+        It moves with the module, and is saved in `state_dict` unless ``persistent=False``."""
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(f"register_buffer: {name!r} must be a Tensor or None, not {type(tensor).__name__}")
+        self._enter(name, tensor, self._buffers)
+        if not persistent:
+            self._not_saved.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a module as an attribute; what containers use for names such as "0"."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"add_module: {name!r} must be a Module or None, not {type(module).__name__}")
+        self._enter(name, module, self._modules)
+
+    register_module = add_module
+
+    def _enter(self, name: str, value: Any, table: dict[str, Any]) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of an attribute must be a string, not {type(name).__name__}")
+        if "." in name or not name:
+            raise KeyError(f'the name of a parameter, buffer or module must not be empty or contain ".": {name!r}')
+        if hasattr(self, name) and name not in table:
+            raise KeyError(f"attribute {name!r} already exists")
+        table[name] = value
+        object.__setattr__(self, name, value)
+
+    # -- walking the parts
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module, then every module inside it, each with its dotted name; the same one only once."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module, then every module inside it."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly inside this one, with their names."""
+        seen = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly inside this one."""
+        return (module for _, module in self.named_children())
+
+    def _members(self, table: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        parts = self.named_modules(prefix=prefix, remove_duplicate=unique) if recurse else [(prefix, self)]
+        for path, module in parts:
+            for name, value in getattr(module, table).items():
+                if value is not None and not (unique and id(value) in seen):
+                    seen.add(id(value))
+                    yield f"{path}.{name}" if path else name, value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter with its dotted name, in order of assignment; a shared one once, by its first name."""
+        return self._members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Every parameter: what an optimizer is given."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Every buffer with its dotted name."""
+        return self._members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Every buffer."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module with this dotted name; this one for "". Raises AttributeError where there is none."""
+        module: Module = self
+        for name in target.split(".") if target else ():
+            found = module._modules.get(name)
+            if found is None:
+                raise AttributeError(f"{type(self).__name__} has no submodule {target!r}: no {name!r} in it")
+            module = found
+        return module
+
+    def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
+        """Call ``fn(module)`` on every module inside, innermost first, then on this one."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    # -- modes and gradients
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Put this module and all inside into training mode (dropout drops, and so on), or out of it."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: Self) -> Self:
+        """Leave training mode, for evaluation; the same as ``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
+        """Make all parameters require grad, or freeze them."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or fill them with zeros."""
+        for parameter in self.parameters():
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.detach_().zero_()
+
+    # -- moving
+
+    def to(self: Self, *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Self:
+        """Move all parameters (with their gradients) and buffers: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``
+        or ``to(tensor)``, for that tensor's device and dtype.
+
+        Parameters stay the same objects, so an optimizer that holds them follows. Only floating-point ones change
+        their dtype, and only to a floating one: raises TypeError otherwise. Copies never wait to be done, so
+        `non_blocking` changes nothing."""
+        for arg in args:
+            if isinstance(arg, Tensor):
+                device, dtype = arg.device, arg.dtype
+            elif isinstance(arg, (str, autograd.device)):
+                device = arg
+            elif arg is not None and not isinstance(arg, bool):
+                dtype = arg
+        if dtype is not None and not autograd.empty(0, dtype=dtype).is_floating_point():
+            raise TypeError(f"Module.to: a module takes floating-point dtypes only, not {dtype}")
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+
+        for parameter in self.parameters():
+            gradient = parameter.grad
+            parameter.data = moved(parameter.data)
+            if gradient is not None:
+                parameter.grad = moved(gradient)
+        for module in self.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    setattr(module, name, moved(buffer))
+        return self
+
+    def cpu(self: Self) -> Self:
+        """Move everything to the CPU."""
+        return self.to("cpu")
+
+    def cuda(self: Self, device: int | None = None) -> Self:
+        """Move everything to a GPU: the first one, or number `device`."""
+        return self.to(f"cuda:{device or 0}")
+
+    def float(self: Self) -> Self:
+        """Cast floating-point parameters and buffers to float32."""
+        return self.to(autograd.float32)
+
+    def double(self: Self) -> Self:
+        """Cast floating-point parameters and buffers to float64."""
+        return self.to(autograd.float64)
+
+    def half(self: Self) -> Self:
+        """Cast floating-point parameters and buffers to float16."""
+        return self.to(autograd.float16)
+
+    # -- state
+
+    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+        """Parameters and persistent buffers by their dotted names, sharing memory with the module.
+
+        A shared parameter is there under each of its names. keep_vars: the tensors themselves, not detached."""
+        state = {}
+        for path, module in self.named_modules(remove_duplicate=False):
+            for name, value in (*module._parameters.items(), *module._buffers.items()):
+                if value is not None and name not in module._not_saved:
+                    full = f"{prefix}{path}.{name}" if path else prefix + name
+                    state[full] = value if keep_vars else value.detach()
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> _LoadResult:
+        """Copy the values of `state_dict` into this module's parameters and buffers.
+
+        Returns (missing_keys, unexpected_keys), which with ``strict=True`` must both be empty. Raises one
+        RuntimeError that lists every entry that is missing, unexpected or of another shape, and then nothing has
+        been changed."""
+        own = self.state_dict(keep_vars=True)
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        values = {name: autograd.as_tensor(state_dict[name]) for name in own if name in state_dict}
+        problems = []
+        if strict and unexpected:
+            problems.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}.")
+        if strict and missing:
+            problems.append(f"Missing key(s) in state_dict: {_quoted(missing)}.")
+        problems += [
+            f"size mismatch for {name}: copying a param with shape {list(value.shape)} from the state_dict, "
+            f"the shape in the current model is {list(own[name].shape)}."
+            for name, value in values.items()
+            if value.shape != own[name].shape
+        ]
+        if problems:
+            lines = "".join(f"\n\t{problem}" for problem in problems)
+            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:{lines}")
+        with autograd.no_grad():
+            for name, value in values.items():
+                own[name].copy_(value)
+        return _LoadResult(missing, unexpected)
+
+    # -- showing
+
+    def extra_repr(self) -> str:
+        """What the representation says of this module besides its parts; for subclasses to define."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        parts = [f"({name}): {_indented(repr(module))}" for name, module in self._modules.items()]
+        if not parts and "\n" not in extra:
+            return f"{type(self).__name__}({extra})"
+        lines = [*(extra.split("\n") if extra else ()), *parts]
+        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def _register(hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> RemovableHandle:
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = hook
+    return handle
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ")

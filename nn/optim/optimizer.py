@@ -1,0 +1,170 @@
+"""What all optimizers share: groups of parameters with their settings, state, saving and loading.
+
+An optimizer is a rule for one parameter, on arrays: ``rule(xp, p, g, *state, **settings)`` changes `p` and its state
+in place. `autograd.update` applies it to all of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import autograd
+from autograd import Tensor
+
+
+class Optimizer:
+    """The base of every optimizer. A subclass gives its settings to ``__init__``, and defines `update`.
+
+    params: the tensors to optimize, or dicts ``{"params": tensors, **settings}``, groups with settings of their own.
+    defaults: the settings of groups that do not say otherwise.
+
+    param_groups: the groups, as dicts; what is changed there holds from the next step on.
+    state: for each parameter, what the rule remembers from step to step, by name.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError(
+                f"{type(self).__name__}: params should be an iterable of tensors or dicts, not a Tensor; use [tensor]"
+            )
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Optimize further parameters too: ``{"params": tensors, **settings}``.
+
+        Raises TypeError for what is not a tensor, ValueError for a computed tensor or one that is there already."""
+        params = param_group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+            if not p.is_leaf:
+                raise ValueError("can't optimize a non-leaf Tensor: it is computed anew from others in every step")
+            if id(p) in known:
+                raise ValueError("some parameters appear in more than one parameter group, or twice in one")
+            known.add(id(p))
+        self.param_groups.append({**self.defaults, **param_group, "params": params})
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or fill them with zeros."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad.detach_().zero_()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient by the rule. Returns what `closure`, called first, gave."""
+        loss = None
+        if closure is not None:
+            with autograd.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params, grads = [], []
+            for p in group["params"]:
+                g = p.grad
+                if g is not None:
+                    params.append(p)
+                    grads.append(g)
+            if params:
+                self.update(group, params, grads)
+        return loss
+
+    def update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
+        """Apply the rule to the parameters of one group; for subclasses to define."""
+        raise NotImplementedError(f"{type(self).__name__} does not define update(group, params, grads)")
+
+    # -- saving and loading
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state and the settings, in PyTorch's form: parameters are numbered in the order of the groups.
+
+        ``{"state": {0: {name: tensor}}, "param_groups": [{**settings, "params": [0, 1]}]}``"""
+        number = {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
+        return {
+            "state": {number[p]: dict(kept) for p, kept in self.state.items()},
+            "param_groups": [{**group, "params": [number[p] for p in group["params"]]} for group in self.param_groups],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a `state_dict`, one of PyTorch's too. Tensors are copied to the parameters' devices and dtypes.
+
+        Raises ValueError where groups, their sizes or the shapes do not match; then nothing has been changed."""
+        saved = state_dict["param_groups"]
+        if len(saved) != len(self.param_groups):
+            raise ValueError(
+                f"loaded state dict has a different number of parameter groups: {len(saved)}, not "
+                f"{len(self.param_groups)}"
+            )
+        params: dict[int, Tensor] = {}
+        for i, (theirs, ours) in enumerate(zip(saved, self.param_groups)):
+            if len(theirs["params"]) != len(ours["params"]):
+                raise ValueError(
+                    f"loaded state dict has {len(theirs['params'])} parameters in group {i}, which doesn't match the "
+                    f"size of the optimizer's group, {len(ours['params'])}"
+                )
+            params.update(zip(theirs["params"], ours["params"]))
+        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        for number, kept in state_dict["state"].items():
+            p = params[number]
+            state[p] = {name: _loaded(name, value, number, p) for name, value in kept.items() if value is not None}
+        self.state = state
+        self.param_groups = [
+            {**ours, **theirs, "params": ours["params"]} for theirs, ours in zip(saved, self.param_groups)
+        ]
+
+    def __repr__(self) -> str:
+        lines = []
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
+
+
+def _loaded(name: str, value: Any, number: int, p: Tensor) -> Tensor:
+    tensor = autograd.as_tensor(value)
+    if tensor.shape not in (p.shape, ()):
+        raise ValueError(
+            f"loaded state dict has a {name} of shape {list(tensor.shape)} for parameter {number}, whose shape is "
+            f"{list(p.shape)}"
+        )
+    return tensor.detach().to(device=p.device, dtype=step_dtype(p) if name == "step" else p.dtype, copy=True)
+
+
+def step_dtype(p: Tensor) -> Any:
+    """The dtype in which the steps of a parameter are counted: its own, but no less than float32."""
+    return autograd.promote_types(p.dtype, autograd.float32)
+
+
+def zeros_for(params: list[Tensor], state: dict[Tensor, dict[str, Any]], *names: str) -> list[list[Tensor]]:
+    """For each name, the list of what the state of each parameter has under it: zeros at first, and a 0-d `step`."""
+    for p in params:
+        kept = state[p]
+        for name in names:
+            if name not in kept:
+                if name == "step":
+                    kept[name] = autograd.zeros((), dtype=step_dtype(p), device=p.device)
+                else:
+                    kept[name] = autograd.zeros_like(p)
+    return [[state[p][name] for p in params] for name in names]
+
+
+def check_not_negative(**settings: float) -> None:
+    """Raise ValueError for a setting below 0, or NaN."""
+    for name, value in settings.items():
+        if not value >= 0.0:
+            what = {"lr": "learning rate", "eps": "epsilon value"}.get(name, f"{name} value")
+            raise ValueError(f"Invalid {what}: {value}")

@@ -1,0 +1,244 @@
+"""Writing in place: gradients of what is written, and errors where a derivative would use what was overwritten."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import autograd
+
+
+def leaf(values, dtype=None):
+    return autograd.tensor(values, dtype=dtype, requires_grad=True)
+
+
+@pytest.mark.parametrize("name", ["mul_", "add_", "sub_", "div_"])
+@pytest.mark.parametrize("other", [2.0, [3.0, 4.0]])
+def test_values_and_gradients(name, other, device):
+    x, y = leaf([1.0, 2.0], autograd.float64), leaf([1.0, 2.0], autograd.float64)
+    other = autograd.tensor(other, dtype=autograd.float64)
+    a = x * 3
+    returned = getattr(a, name)(other)
+    b = getattr(y * 3, name[:-1])(other)
+    assert returned is a and a.tolist() == b.tolist()
+    (a * a).sum().backward()
+    (b * b).sum().backward()
+    np.testing.assert_allclose(x.grad.tolist(), y.grad.tolist())
+
+
+@pytest.mark.parametrize("name", ["neg_", "abs_", "exp_", "log_", "sqrt_", "tanh_", "sigmoid_", "relu_"])
+def test_unary(name, device):
+    x, y = leaf([1.0, 2.0], autograd.float64), leaf([1.0, 2.0], autograd.float64)
+    a, b = getattr(x * 3, name)(), getattr(y * 3, name[:-1])()
+    a.sum().backward()
+    b.sum().backward()
+    assert a.tolist() == b.tolist() and x.grad.tolist() == y.grad.tolist()
+
+
+def test_augmented_assignment(device):
+    a = autograd.tensor([1.0, 2.0])
+    kept = a
+    a += 1
+    a *= autograd.tensor([2.0, 3.0])
+    a -= 1
+    a /= 2
+    assert kept is a and a.tolist() == [1.5, 4.0]
+
+
+def test_overwriting_what_a_derivative_needs(device):
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    z = y.sin()
+    y.mul_(3)
+    with pytest.raises(RuntimeError, match=r"^sin: a value of shape \(2,\) .* overwritten in place by mul_") as error:
+        z.sum().backward()
+    assert "out-of-place" in str(error.value) and "clone()" in str(error.value)
+    assert x.grad is None
+
+
+def test_overwriting_what_no_derivative_needs(device):
+    x = leaf([1.0, 2.0])
+    y = x + 1
+    z = y * 3
+    y.add_(5)
+    (z.sum() + y.sum()).backward()
+    assert x.grad.tolist() == [4.0, 4.0]
+
+
+def test_overwriting_a_result_that_its_own_derivative_needs(device):
+    y = leaf([1.0, 2.0]).exp()
+    y.mul_(2)
+    with pytest.raises(RuntimeError, match="^exp: .* overwritten in place by mul_"):
+        y.sum().backward()
+
+
+def test_overwriting_through_a_view(device):
+    x = leaf([1.0, 2.0, 3.0])
+    y = x * 1
+    z = y.sin()
+    y.detach()[1:].mul_(3)
+    with pytest.raises(RuntimeError, match="^sin: .* overwritten in place by mul_"):
+        z.sum().backward()
+
+
+def test_overwriting_a_constant_operand(device):
+    x, c = leaf([1.0, 2.0]), autograd.tensor([3.0, 4.0])
+    y = x * c
+    c.add_(1)
+    with pytest.raises(RuntimeError, match="^mul: .* overwritten in place by add_"):
+        y.sum().backward()
+
+
+def test_leaf_that_requires_grad(device):
+    x = leaf([1.0, 2.0])
+    for write in (lambda: x.add_(1), lambda: x.__setitem__(0, 1.0), lambda: x.zero_(), lambda: x.__iadd__(1)):
+        with pytest.raises(RuntimeError, match="leaf tensor that requires grad cannot be changed in place"):
+            write()
+    assert x.tolist() == [1.0, 2.0]
+    with autograd.no_grad():
+        x.add_(1)
+    assert x.tolist() == [2.0, 3.0] and x.requires_grad and x.is_leaf
+
+
+def test_parameter_updated_before_an_older_backward(device):
+    w, x = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    older = (w * x).sum()
+    newer = (w * x).sum()
+    newer.backward()
+    with autograd.no_grad():
+        w.sub_(w.grad)
+    with pytest.raises(RuntimeError, match="^mul: .* overwritten in place by sub_"):
+        older.backward()
+    (w * x).sum().backward()  # computed again, all is well
+
+
+def test_a_view_of_what_was_changed_with_a_gradient(device):
+    x = leaf([1.0, 2.0])
+    y = x * 1
+    view = y[:1]
+    y.mul_(3)
+    with pytest.raises(RuntimeError, match="shares memory with one that mul_ changed in place"):
+        view * 2
+    assert (y * 2).sum().requires_grad
+
+
+def test_changing_a_view_leaves_no_silent_gradient(device):
+    x = leaf([1.0, 2.0])
+    y = x * 1
+    y[0].mul_(5)  # y's own graph does not know
+    with pytest.raises(RuntimeError, match="shares memory|overwritten"):
+        (y * y).sum().backward()
+
+
+def test_accumulating_into_grad_is_noticed_by_no_one(device):
+    x = leaf([1.0, 2.0])
+    (x * x).sum().backward()
+    held = x.grad
+    y = (held * x).sum()
+    (x * x).sum().backward()  # writes into held, which y needs
+    with pytest.raises(RuntimeError, match="^mul: .* overwritten in place by backward"):
+        y.backward()
+
+
+@pytest.mark.parametrize(
+    "index", [0, slice(1, None), (Ellipsis,), np.array([2, 0]), np.array([True, False, True])], ids=str
+)
+def test_setitem_gradients(index, device):
+    torch = pytest.importorskip("torch")
+    place = autograd.tensor(index) if isinstance(index, np.ndarray) else index
+    spot = torch.as_tensor(index) if isinstance(index, np.ndarray) else index
+    x, v = leaf([1.0, 2.0, 3.0], autograd.float64), leaf(5.0, autograd.float64)
+    a, b = (torch.tensor(t.tolist(), dtype=torch.float64, requires_grad=True) for t in (x, v))
+    y, z = x * 2, a * 2
+    y[place], z[spot] = v * v, b * b
+    (y * y).sum().backward()
+    (z * z).sum().backward()
+    assert y.tolist() == z.tolist()
+    assert x.grad.tolist() == a.grad.tolist() and v.grad.tolist() == b.grad.tolist()
+
+
+def test_setitem_makes_a_constant_tensor_require_grad(device):
+    y, v = autograd.zeros(3), leaf([1.0, 2.0])
+    y[1:] = v
+    assert y.requires_grad
+    (y * y).sum().backward()
+    assert v.grad.tolist() == [2.0, 4.0]
+
+
+def test_setitem_of_plain_values(device):
+    x = autograd.zeros(2, 3)
+    x[0] = 1
+    x[1, 1:] = autograd.tensor([2.0, 3.0])
+    x[:, 0] = [7.0, 8.0]
+    x[x == 1] = -1.0
+    assert x.tolist() == [[7.0, -1.0, -1.0], [8.0, 2.0, 3.0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x.add_(autograd.ones(3, 2)), r"add_: the result has shape \[3, 2\]"),
+        (lambda x: x.to(autograd.int64).mul_(1.5), "can't be written"),
+        (lambda x: x.__setitem__(slice(None), autograd.ones(5)), "setitem: "),
+        (lambda x: x.copy_(autograd.ones(5)), "copy_|expand"),
+    ],
+)
+def test_what_does_not_fit_changes_nothing(change, message, device):
+    x = autograd.tensor([1.0, 2.0])
+    with pytest.raises(RuntimeError, match=message):
+        change(x)
+    assert x.tolist() == [1.0, 2.0] and x.dtype == autograd.float32
+
+
+def test_result_is_cast_to_the_dtype_of_its_target(device):
+    x = autograd.tensor([1.0, 2.0])
+    x.add_(autograd.tensor([1.0, 1.0], dtype=autograd.float64))
+    assert x.dtype == autograd.float32 and x.tolist() == [2.0, 3.0]
+
+
+def test_fill_copy_zero_clamp(device):
+    x = autograd.tensor([1.0, -2.0])
+    assert x.fill_(3).tolist() == [3.0, 3.0]
+    assert x.copy_(autograd.tensor([1, -5])).tolist() == [1.0, -5.0]
+    assert x.clamp_(-1.0, 0.5).tolist() == [0.5, -1.0]
+    assert x.zero_().tolist() == [0.0, 0.0]
+    y = leaf([1.0, 2.0])
+    z = y * 2
+    z.copy_(y * 3).sum().backward()
+    assert y.grad.tolist() == [3.0, 3.0]
+
+
+def test_operand_that_is_the_target(device):
+    x = autograd.tensor([[1.0, 2.0], [3.0, 4.0]])
+    x.add_(x.T)
+    assert x.tolist() == [[2.0, 5.0], [5.0, 8.0]]
+    x[:, 0] = x[0]
+    assert x.tolist() == [[2.0, 5.0], [5.0, 8.0]]
+
+
+@pytest.mark.parametrize("index", [0, (1,), -1, slice(0, 1), (0, Ellipsis), (None, 0)], ids=str)
+def test_reading_at_a_basic_index_gives_a_view(index, device):
+    x = autograd.zeros(3)
+    x[index].add_(1.0)
+    assert x.sum().item() == 1.0
+    y = autograd.zeros(2, 2)
+    y[1, 0].fill_(5.0)
+    y.unbind()[0].fill_(1.0)
+    next(iter(y[1])).mul_(2.0)
+    assert y.tolist() == [[1.0, 1.0], [10.0, 0.0]]
+
+
+def test_operand_of_an_in_place_product_may_require_grad(device):
+    x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    y = x * 1
+    y *= w
+    y.sum().backward()
+    assert x.grad.tolist() == [3.0, 4.0] and w.grad.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("write", [lambda x: x.add_(1), lambda x: x.zero_(), lambda x: x.__setitem__(0, 1.0)])
+def test_an_expanded_tensor_is_not_written(device, write):
+    base = autograd.ones(1, 3)
+    with pytest.raises(RuntimeError, match=r"one place in memory.*clone\(\) it first"):
+        write(base.expand(2, 3))
+    assert base.tolist() == [[1.0, 1.0, 1.0]]

@@ -1,0 +1,126 @@
+"""Everything that we do not do as PyTorch does, as data with a reason. Nothing is skipped that is not here.
+
+Two lists, and they count differently. What is out of scope was never asked for (complex numbers, sparse
+tensors, `out=` and the like): a sample that needs it is not counted at all. A difference is in scope: its
+samples count as not passed. An entry excuses a failure only of the checks it names; where the check passes,
+the sample counts as passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+OUT_OF_SCOPE = {
+    "complex": "complex numbers are not covered",
+    "sparse": "only dense, strided tensors are covered",
+    "dtype": "a dtype that NumPy lacks (bfloat16, float8, quantised), or an unsigned one beyond uint8",
+    "device": "a device that is not the CPU (meta, cuda)",
+    "out": "results are returned, never written into an argument",
+    "memory_format": "memory formats are not part of the interface",
+    "layout": "only strided tensors exist",
+    "names": "named dimensions are not covered",
+    "dimensions": "NumPy 1 arrays have at most 32 dimensions, NumPy 2 arrays 64",
+    "pytorch": "PyTorch raises on this sample itself, or raises no error where its database says so",
+    "generator": "a torch.Generator cannot be converted; explicit generators have tests of their own",
+    "pin_memory": "pinned memory is a matter of CUDA hosts",
+}
+
+# Operators whose values are drawn: kind, shape and dtype are compared, values and derivatives are not.
+DRAWN = set("randn randn_like rand_like randint randint_like bernoulli normal multinomial".split())
+
+# The same, where the call says so.
+DROPPED = {
+    f"nn.functional.{name}" for name in "dropout dropout2d dropout3d alpha_dropout feature_alpha_dropout".split()
+}
+
+
+def is_drawn(case: Any) -> bool:
+    """Whether the result of a call is random."""
+    if case.name in DRAWN:
+        return True
+    if case.name in DROPPED:
+        return bool(case.kwargs.get("training", True)) and case.kwargs.get("p", 0.5) != 0
+    if case.name == "nn.functional.rrelu":
+        return bool(case.kwargs.get("training", False))
+    if case.name == "nn.functional.scaled_dot_product_attention":
+        return case.kwargs.get("dropout_p", 0.0) != 0
+    if case.name == "nn.functional.multi_head_attention_forward":
+        return bool(case.kwargs.get("training", True)) and case.args[9] != 0
+    return False
+
+
+# Operators that give memory as it is found.
+UNINITIALISED = {"empty", "empty_like", "new_empty", "new_empty_strided"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One deliberate difference.
+
+    names: the operators, separated by spaces. checks: what it excuses, of "call", "kind", "shape", "dtype", "value",
+    "requires_grad", "grad", "gradgrad", "method", "error". reason: why it is so. when: for which samples, by their
+    `run.Case`.
+    """
+
+    names: str
+    checks: str
+    reason: str
+    when: Callable[[Any], bool] = lambda case: True
+
+    def excuses(self, case: Any, check: str) -> bool:
+        """Whether this is the reason why a case failed a check."""
+        return case.name in self.names.split() and check in self.checks.split() and self.when(case)
+
+
+def _has_tensor(case: Any) -> bool:
+    return any(hasattr(x, "layout") for x in (case.input, *case.args))
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, (bool, int, float))
+
+
+DIFFERENCES: list[Difference] = [
+    Difference(
+        "add sub mul div true_divide",
+        "call",
+        "without any tensor there is no operator to call: two Python numbers are Python's to add",
+        lambda case: not _has_tensor(case),
+    ),
+    Difference(
+        "linalg.norm",
+        "gradgrad",
+        "where a norm is 0 its gradient is taken for 0, and so is the second derivative, which PyTorch has as NaN",
+        lambda case: case.variant == "subgradients_at_zero",
+    ),
+    Difference(
+        "linalg.matrix_power",
+        "requires_grad",
+        "the zeroth power is a constant, and does not require grad",
+        lambda case: case.args == (0,),
+    ),
+]
+
+# How far values may be apart, by dtype: (rtol, atol), and where there is a third number, that part of the largest
+# element too. Below, the same for first and second derivatives: a float64 sample may hold other dtypes.
+VALUES: dict[str, tuple[float, ...]] = {"float64": (1e-7, 1e-9), "float32": (2e-5, 2e-5), "float16": (5e-3, 5e-3)}
+GRADIENTS = {"float64": (1e-6, 1e-7), "float32": (1e-4, 1e-4), "float16": (1e-2, 1e-2)}
+SECOND_GRADIENTS = {"float64": (1e-5, 1e-6), "float32": (1e-3, 1e-3), "float16": (1e-2, 1e-2)}
+
+# Sums of products are rounded in proportion to the largest of them, not to the result; and NumPy adds up numbers of
+# half precision in half precision, PyTorch in single.
+_SUMS = {"float32": (2e-5, 2e-5, 2e-6), "float16": (1e-2, 1e-2, 1e-2)}
+
+TOLERANCES: dict[str, dict[str, tuple[float, ...]]] = dict.fromkeys(
+    """
+    matmul mm bmm mv dot vdot inner outer einsum tensordot addmm addmv addbmm baddbmm addr kron __rmatmul__ cdist
+    nn.functional.linear nn.functional.bilinear nn.functional.conv1d nn.functional.conv2d nn.functional.conv3d
+    nn.functional.conv_transpose1d nn.functional.conv_transpose2d nn.functional.conv_transpose3d
+    nn.functional.avg_pool1d nn.functional.avg_pool2d nn.functional.avg_pool3d nn.functional.unfold
+    nn.functional.scaled_dot_product_attention nn.functional.multi_head_attention_forward
+    nn.functional.local_response_norm cov corrcoef linalg.multi_dot linalg.matrix_power linalg.pinv linalg.vecdot
+    """.split(),
+    _SUMS,
+)
