@@ -74,6 +74,7 @@ from .ops import einsum as _einsum
 from .ops import embedding as _embedding
 from .ops import equality as _equality
 from .ops import index as _index
+from .ops import join as _join
 from .ops import linalg as _linalg
 from .ops import loss as _loss
 from .ops import margin_loss as _margin_loss
@@ -103,6 +104,7 @@ from .ops.einsum import *
 from .ops.embedding import *
 from .ops.equality import *
 from .ops.index import *
+from .ops.join import *
 from .ops.linalg import *
 from .ops.loss import *
 from .ops.margin_loss import *
@@ -189,6 +191,7 @@ __all__ += _einsum.__all__
 __all__ += _embedding.__all__
 __all__ += _equality.__all__
 __all__ += _index.__all__
+__all__ += _join.__all__
 __all__ += _linalg.__all__
 __all__ += _loss.__all__
 __all__ += _margin_loss.__all__

@@ -8,7 +8,8 @@ from typing import Any
 import backends
 
 from . import dtypes
-from .ops.shape import _cat, _one_tuple, _stack
+from .ops.join import _cat, _stack
+from .ops.shape import _one_tuple
 from .tensor import Tensor, from_array
 
 __all__ = [  # fmt: skip

@@ -35,8 +35,8 @@ def _seeds(outputs: list[Tensor], gradients: Any, name: str, create_graph: bool)
     for output, seed in zip(outputs, given):
         if output._node is None:
             raise RuntimeError(
-                f"{name}: a tensor of shape {list(output.shape)} does not require grad and has no graph; make its inputs "
-                "with requires_grad=True, and compute it outside no_grad()"
+                f"{name}: a tensor of shape {list(output.shape)} does not require grad and has no graph; make its "
+                "inputs with requires_grad=True, and compute it outside no_grad()"
             )
         if seed is None:
             if output.numel() != 1:

@@ -14,11 +14,11 @@ from .graph import Node, Pick, reachable
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    import graphviz  # at run time imported when first drawn: it would take a sixth of this package's import time
+    import graphviz  # imported when first drawn: it would take a sixth of this package's import time
 
 _MISSING = (
-    "no program to lay the graph out: install Graphviz, so that `dot` is on the PATH (apt install graphviz, brew install "
-    "graphviz), or pygraphviz, which carries it: pip install 'cadena[render]'. The DOT text is in .source"
+    "no program to lay the graph out: install Graphviz, so that `dot` is on the PATH (apt install graphviz, brew "
+    "install graphviz), or pygraphviz, which carries it: pip install 'cadena[render]'. The DOT text is in .source"
 )
 
 

@@ -50,8 +50,8 @@ def check_writable(target: Tensor, name: str) -> None:
     """Raise RuntimeError for a tensor of which several elements are one place in memory, as `expand` makes them."""
     if backend_of(target._array).is_expanded(target._array):
         raise RuntimeError(
-            f"{name}: several elements of this tensor of shape {list(target.shape)} are one place in memory, as expand() "
-            "makes them, so it cannot be written; clone() it first"
+            f"{name}: several elements of this tensor of shape {list(target.shape)} are one place in memory, as "
+            "expand() makes them, so it cannot be written; clone() it first"
         )
 
 

@@ -26,10 +26,11 @@ from .ops.diagonal import diagonal as _diagonal
 from .ops.distance import check_floating as _check_floating
 from .ops.distance import linalg_norm as norm
 from .ops.distance import matrix_norm, vector_norm
+from .ops.join import stack
 from .ops.linalg import cross as _cross
 from .ops.linalg import matmul, multi_dot
 from .ops.reduce import amax, sum
-from .ops.shape import permute, reshape, stack, transpose, unsqueeze
+from .ops.shape import permute, reshape, transpose, unsqueeze
 from .tensor import Tensor
 
 __all__ = [

@@ -23,6 +23,7 @@ from .ops import diagonal as d
 from .ops import distance, loss, solve
 from .ops import equality as k
 from .ops import index as i
+from .ops import join as j
 from .ops import linalg as a
 from .ops import order as o
 from .ops import reduce as r
@@ -167,7 +168,7 @@ class Methods:
         """``autograd.polygamma(n, self)``."""
         return p.polygamma(n, self)
 
-    digamma, mvlgamma, xlogy = p.digamma.apply, p.mvlgamma, p.xlogy.apply
+    digamma, mvlgamma, xlogy = p.digamma.apply, p.mvlgamma, p.xlogy
     relu, maximum, minimum, fmax, fmin = h.relu.apply, h.maximum.apply, h.minimum.apply, h.fmax, h.fmin
     clamp, clamp_min, clamp_max, nan_to_num = h.clamp, h.clamp_min, h.clamp_max, h.nan_to_num
     masked_fill, copysign, heaviside = h.masked_fill, h.copysign, h.heaviside
@@ -198,14 +199,14 @@ class Methods:
     reshape, view, flatten, expand, broadcast_to = s.reshape, s.view, s.flatten, s.expand, s.broadcast_to
     permute, transpose, t, ravel, unflatten = s.permute, s.transpose, s.t, s.ravel, s.unflatten
     expand_as, reshape_as, view_as = s.expand_as, s.reshape_as, s.view_as
-    squeeze, unsqueeze, split, chunk, unbind = s.squeeze, s.unsqueeze, s.split, s.chunk, s.unbind
-    unsafe_split, unsafe_chunk = s.unsafe_split, s.unsafe_chunk
-    split_with_sizes, contiguous, is_contiguous = s.split_with_sizes, s.contiguous, s.is_contiguous
+    squeeze, unsqueeze, split, chunk, unbind = s.squeeze, s.unsqueeze, j.split, j.chunk, j.unbind
+    unsafe_split, unsafe_chunk = j.unsafe_split, j.unsafe_chunk
+    split_with_sizes, contiguous, is_contiguous = j.split_with_sizes, s.contiguous, s.is_contiguous
     clone, to = s.clone.apply, s.to
     flip, fliplr, flipud, roll, rot90 = g.flip, g.fliplr, g.flipud, g.roll, g.rot90
     movedim, moveaxis, swapaxes, swapdims = g.movedim, g.moveaxis, g.swapaxes, g.swapdims
     repeat, tile, repeat_interleave = g.repeat, g.tile, g.repeat_interleave
-    tensor_split, hsplit, vsplit, dsplit = g.tensor_split, g.hsplit, g.vsplit, g.dsplit
+    tensor_split, hsplit, vsplit, dsplit = j.tensor_split, j.hsplit, j.vsplit, j.dsplit
     tril, triu, diag, diagonal, diag_embed = d.tril, d.triu, d.diag, d.diagonal, d.diag_embed
     diagflat, diagonal_scatter, trace = d.diagflat, d.diagonal_scatter, d.trace
     gather, take_along_dim, index_select, take = i.gather, i.take_along_dim, i.index_select, i.take
@@ -225,7 +226,7 @@ class Methods:
     det, slogdet, inverse, matrix_power = linalg.det, linalg.slogdet, linalg.inv, linalg.matrix_power
     logdet, pinverse = solve.logdet, solve.pinverse
     cholesky_solve, cholesky_inverse = solve.cholesky_solve, solve.cholesky_inverse
-    norm, dist = distance.norm, distance.dist
+    norm, dist, renorm = distance.norm, distance.dist, distance.renorm
 
     new_tensor, new_zeros, new_ones, new_full, new_empty = new_tensor, new_zeros, new_ones, new_full, new_empty
 

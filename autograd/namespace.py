@@ -20,6 +20,7 @@ from .ops import conv as _conv
 from .ops import cumulative as _cumulative
 from .ops import decompose as _decompose
 from .ops import index as _index
+from .ops import join as _join
 from .ops import order as _order
 from .ops import pool as _pool
 from .ops import reduce as _reduce
@@ -122,11 +123,12 @@ def sum_to(x: Tensor, shape: Any) -> Tensor:
 
 
 def concatenate(arrays: list[Tensor], axis: int) -> Tensor:
-    return _shape._cat(*arrays, axis=axis, sizes=tuple([x.shape[axis] for x in arrays]))
+    axis %= arrays[0].ndim
+    return _join._cat(*arrays, axis=axis, sizes=tuple([x.shape[axis] for x in arrays]))
 
 
 def stack(arrays: list[Tensor], axis: int) -> Tensor:
-    return _shape._stack(*arrays, axis=axis)
+    return _join._stack(*arrays, axis=axis)
 
 
 def flip(x: Tensor, axis: Any) -> Tensor:

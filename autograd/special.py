@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from .ops.arithmetic import mul, round
+from .ops.arithmetic import mul, promote, round
 from .ops.choose import where
 from .ops.compare import eq, isnan, lt
 from .ops.loss import log_softmax, softmax
@@ -52,7 +53,8 @@ def ndtr(input: Tensor) -> Tensor:
 
 def ndtri(input: Tensor) -> Tensor:
     """The inverse of `ndtr`: infinite at 0 and 1, NaN outside."""
-    return erfinv(mul(input, 2.0) - 1.0) * math.sqrt(2)
+    wide = mul(input, 1.0)
+    return (erfinv(2 * wide.double() - 1) * math.sqrt(2)).to(wide.dtype)  # in float32 nothing is left of 2p - 1 near 0
 
 
 def entr(input: Tensor) -> Tensor:
@@ -60,6 +62,7 @@ def entr(input: Tensor) -> Tensor:
     return where(lt(input, 0), -math.inf, -xlogy(input, input))
 
 
-def xlog1py(input: Tensor, other: Tensor) -> Tensor:
+def xlog1py(input: Any, other: Any) -> Tensor:
     """input * log(1 + other), and 0 where `input` is 0 (but NaN where `other` is)."""
+    input, other = promote(input, other)
     return where(eq(input, 0), where(isnan(other), other, 0.0), mul(input, log1p(other)))

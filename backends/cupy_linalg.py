@@ -13,7 +13,6 @@ from typing import Any
 import cupy
 import cupyx
 import numpy as np
-from cupyx.scipy import linalg as _scipy_linalg
 
 from .contract import Array, LinAlgError
 from .numpy_linalg import substitute
@@ -67,7 +66,9 @@ def _solve(a: Array, b: Array) -> Array:
 def solve_triangular(a: Array, b: Array, /, upper: bool, unitriangular: bool = False) -> Array:
     """cuBLAS solves one triangular system; many at once are solved in blocks (see `backends.numpy_linalg`)."""
     if a.ndim == 2 and b.ndim == 2 and b.size:
-        return _scipy_linalg.solve_triangular(a, b, lower=not upper, unit_diagonal=unitriangular)
+        from cupyx.scipy import linalg  # loads cuBLAS, which nothing else here needs at import
+
+        return linalg.solve_triangular(a, b, lower=not upper, unit_diagonal=unitriangular)
     a = cupy.triu(a) if upper else cupy.tril(a)
     if unitriangular:
         unit = cupy.eye(a.shape[-1], dtype=bool)

@@ -1,7 +1,8 @@
 """NumPy under the dialect: the CPU backend, and the definition the others are held against.
 
 The module itself plays `xp`, so ``xp.exp`` is `numpy.exp` with nothing in between. Reductions call the
-ufunc's ``reduce`` directly: the wrappers around it (`numpy.sum`) cost more than a small sum does.
+ufunc's ``reduce`` directly: the wrappers around it (`numpy.sum`) cost more than a small sum does. NumPy warns of a
+logarithm of 0, an overflow and the like as `numpy.seterr` says; nothing here changes what the user has set.
 """
 
 from __future__ import annotations
@@ -191,7 +192,10 @@ def stretched_axes(x_shape: Shape, shape: Shape) -> tuple[int, ...]:
 
 def sum_to(x: Array, shape: Shape, /) -> Array:
     axes = stretched_axes(x.shape, shape)
-    return sum(x, axes).reshape(shape) if axes else x
+    if not axes:
+        return x
+    out = sum(x, axes)
+    return out if out.shape == shape else out.reshape(shape)
 
 
 def flip(x: Array, /, axis: tuple[int, ...]) -> Array:

@@ -84,7 +84,8 @@ def _put_rows(x: Array, indices: Any, lead: int, shape: Shape) -> Array:
         x = np.moveaxis(x, range(lead, lead + taken), range(taken))
     rest = shape[:lead] + shape[lead + len(indices) :]
     rows = _add_rows(np.reshape(numbers, -1), x.reshape(indices[0].size, math.prod(rest)), math.prod(sizes))
-    out = rows.reshape(sizes + rest)
+    # A reshape to the same shape would be a view, and the engine copies a gradient that is one.
+    out = rows if rows.shape == sizes + rest else rows.reshape(sizes + rest)
     return np.moveaxis(out, range(len(sizes)), range(lead, lead + len(sizes))) if lead else out
 
 

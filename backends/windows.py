@@ -38,13 +38,13 @@ class Windows:
     count: Shape
 
 
-_Index = tuple["slice | int", ...]
+_Index = tuple[Any, ...]
 
 
 @functools.lru_cache(maxsize=4096)
 def _places(windows: Windows, spatial: Shape) -> list[tuple[_Index, _Index, _Index]]:
-    """For each element of a window, three indices: of the windows in which it is inside the array, (C, *count); of where
-    it is in the array then, (C, *spatial); and the first again, of the windows side by side, (C, *size, *count)."""
+    """For each element of a window three indices: of the windows in which it is inside the array, (C, *count); of
+    where it is in the array then, (C, *spatial); and the first, of the windows side by side, (C, *size, *count)."""
     places = []
     for place in itertools.product(*[range(n) for n in windows.size]):
         at, source = [], []
@@ -86,7 +86,7 @@ class WindowKernels:
 
     A block has `columns` columns, or, if that is more, as many as stay under `product` multiplications: OpenBLAS has a
     kernel for such small products that does not copy its operands first, which is up to twice as quick. `block`
-    is the most bytes it may have. On a GPU all three are infinite: it wants all at once.
+    is the most bytes it may have. On a GPU `block` and `columns` are infinite: it wants all at once.
     """
 
     def __init__(self, library: Any, block: float = 1 << 20, columns: float = 320, product: float = 1e6) -> None:
@@ -183,6 +183,9 @@ class WindowKernels:
         view = self._windows(x, windows)
         head, n = view.shape[: 1 + len(windows.size)], view.shape[-1]
         depth, memory = math.prod(head), None
+        if view.flags.c_contiguous:  # windows of one element: the array is its own columns
+            yield 0, math.prod(windows.count) * n, view.reshape(groups, depth // groups, math.prod(windows.count) * n)
+            return
         for first, last, part in self._blocks(windows, n, depth, groups, outputs, x.dtype.itemsize):
             block = view[(slice(None),) * len(head) + part]
             if memory is None:

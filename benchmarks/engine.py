@@ -11,12 +11,14 @@ from __future__ import annotations
 from . import timing  # first: it sets the number of threads
 
 # isort: split
+import functools
 import gc
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -34,9 +36,9 @@ def scalar_add(torch: Any) -> None:
     for name, library in (("cadena", autograd), ("torch", torch)):
         if library is not None:
             x, y = (library.tensor(v, requires_grad=True) for v in (1.0, 2.0))
-            contenders[name] = lambda x=x, y=y: x + y  # type: ignore[misc]
-            plain[name] = lambda x=x.detach(), y=y.detach(): x + y  # type: ignore[misc]
-    contenders["numpy"] = plain["numpy"] = lambda: a + b
+            contenders[name] = functools.partial(add, x, y)
+            plain[name] = functools.partial(add, x.detach(), y.detach())
+    contenders["numpy"] = plain["numpy"] = functools.partial(add, a, b)
     timing.report("scalar add, recorded", timing.paired(contenders))
     timing.report("scalar add, not recorded", timing.paired(plain))
 
@@ -137,7 +139,9 @@ def kept_bytes() -> None:
                     kept[storage(array)] = array.nbytes
             stack.extend(node.parents)
     # Tanh names its output (64 x 128), cross entropy the logits and the probabilities (64 x 10 each).
-    print(f"{'MLP 784-128-10, bytes kept by the graph':<44} {sum(kept.values())}; named by its vjps {4 * 64 * (128 + 20)}")
+    print(
+        f"{'MLP 784-128-10, bytes kept by the graph':<44} {sum(kept.values())}; named by its vjps {4 * 64 * (128 + 20)}"
+    )
 
 
 def storage(x: Any) -> int:

@@ -96,14 +96,14 @@ _silu.vjp(_silu_vjp)
 @operator
 def _softplus(xp: Namespace, input: Array, *, beta: float, threshold: float) -> Array:
     """log(1 + exp(beta * input)) / beta, and input itself where beta * input is above the threshold."""
-    x = input * beta
+    x, threshold = input * beta, min(threshold, _EXP_LIMIT[input.dtype.itemsize])
     out = mul_own(xp.log1p(xp.exp(xp.minimum(x, threshold))), 1 / beta)
     linear = xp.maximum(input, threshold / beta) if beta > 0 else xp.minimum(input, threshold / beta)
     return add_own(mul_own(out, x <= threshold), linear * (x > threshold))
 
 
 def _softplus_vjp(xp: Any, g: Any, input: Any, beta: float, threshold: float) -> Any:
-    x = input * beta
+    x, threshold = input * beta, min(threshold, _EXP_LIMIT[input.dtype.itemsize])
     return mul_own(add_own(mul_own(_logistic(xp, x), x <= threshold), x > threshold), g)
 
 
@@ -156,6 +156,12 @@ _gelu_tanh.vjp(_gelu_tanh_vjp)
 # ------------------------------------------------------------------------------------- the public forms
 
 
+def _in_single(name: str, op: Any, input: Tensor, **attrs: float) -> Tensor:
+    """The operator, in single precision where the input has half: its exponentials would overflow there."""
+    _floating(name, input)
+    return op(input, **attrs) if input.dtype.itemsize > 2 else op(input.to(dtypes.float32), **attrs).to(input.dtype)
+
+
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """input where it is positive, negative_slope * input elsewhere."""
     return _leaky_relu(_floating("leaky_relu", input), slope=negative_slope)
@@ -183,17 +189,14 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
 
     approximate: "none", exact, by the error function; "tanh", the approximation
     input / 2 * (1 + tanh(sqrt(2 / pi) * (input + 0.044715 * input ** 3)))."""
-    _floating("gelu", input)
-    if approximate == "tanh":
-        return _gelu_tanh(input)
-    if approximate != "none":
+    if approximate not in ("none", "tanh"):
         raise RuntimeError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
-    return _gelu(input)
+    return _in_single("gelu", _gelu if approximate == "none" else _gelu_tanh, input)
 
 
 def silu(input: Tensor) -> Tensor:
     """input * sigmoid(input), also called swish."""
-    return _silu(_floating("silu", input))
+    return _in_single("silu", _silu, input)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -201,12 +204,12 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
     Where beta * input is above the threshold the input itself is returned: exp would overflow there, and the
     two are equal to the last digit."""
-    return _softplus(_floating("softplus", input), beta=beta, threshold=threshold)
+    return _in_single("softplus", _softplus, input, beta=beta, threshold=threshold)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(input)), finite where sigmoid has rounded to 0."""
-    return _logsigmoid(_floating("logsigmoid", input))
+    return _in_single("logsigmoid", _logsigmoid, input)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:

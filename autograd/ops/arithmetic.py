@@ -121,8 +121,11 @@ floor_divide.vjp(input=_zero, other=_zero)
 def _truncated_divide(xp: Namespace, input: Array, other: Array) -> Array:
     """input / other, rounded towards 0."""
     _refuse_zero(xp, other)
-    whole = input / other if dtypes.is_floating(input.dtype) else xp.abs(input) // xp.abs(other)
-    return xp.trunc(whole) if dtypes.is_floating(input.dtype) else whole * (xp.sign(input) * xp.sign(other))
+    like = input if hasattr(input, "dtype") else other
+    if dtypes.is_floating(like.dtype):
+        return xp.trunc(input / other)
+    size = builtins.abs(input) // builtins.abs(other)
+    return xp.where((input < 0) ^ (other < 0), -size, size)
 
 
 _truncated_divide.vjp(input=_zero, other=_zero)
@@ -206,8 +209,9 @@ abs.vjp(lambda xp, g, input: g * xp.sign(input))
 
 @operator
 def sign(xp: Namespace, input: Array) -> Array:
-    """-1, 0 or 1, by the sign of each element."""
-    return xp.sign(input) if input.dtype != dtypes.bool else xp.astype(input, input.dtype)
+    """-1, 0 or 1, by the sign of each element; 0 for NaN."""
+    above = xp.astype(input > 0, input.dtype)
+    return above if input.dtype == dtypes.bool else above - xp.astype(input < 0, input.dtype)
 
 
 sign.vjp(_zero)
@@ -264,8 +268,10 @@ _round.vjp(_zero)
 
 def promote(*operands: Any) -> list[Any]:
     """The operands with their tensors cast to the dtype that all of them promote to; numbers as 0-d tensors."""
+    like = next((x for x in operands if isinstance(x, Tensor)), None)
+    if like is None:
+        raise TypeError(f"expected at least one tensor, not {', '.join(type(x).__name__ for x in operands)}")
     dtype = dtypes.result_dtype(operands)
-    like = next(x for x in operands if isinstance(x, Tensor))
     return [x.to(dtype) if isinstance(x, Tensor) else like.new_full((), x, dtype=dtype) for x in operands]
 
 

@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import Any
 
 from .. import dtypes
 from ..tensor import Tensor
 from .index import getitem
+from .join import cat, split, stack
 from .shape import (
     _flip,
     _one_tuple,
-    cat,
     clone,
     expand,
     normalize_dim,
     normalize_dims,
     permute,
     reshape,
-    split,
-    stack,
     transpose,
     unsqueeze,
 )
 
 __all__ = [  # fmt: skip
-    "atleast_1d",
-    "atleast_2d",
-    "atleast_3d",
     "broadcast_shapes",
     "broadcast_tensors",
     "cartesian_prod",
-    "column_stack",
     "combinations",
-    "dsplit",
-    "dstack",
     "flip",
     "fliplr",
     "flipud",
-    "hsplit",
-    "hstack",
     "meshgrid",
     "moveaxis",
     "movedim",
@@ -49,10 +38,7 @@ __all__ = [  # fmt: skip
     "rot90",
     "swapaxes",
     "swapdims",
-    "tensor_split",
     "tile",
-    "vsplit",
-    "vstack",
 ]
 
 
@@ -214,105 +200,6 @@ def _repeated(repeats: Tensor) -> Tensor:
         raise RuntimeError("repeat_interleave: repeats must not be negative")
     flat = [i for i, n in enumerate(counts) for _ in range(n)]
     return repeats.new_tensor(flat, dtype=dtypes.int64)
-
-
-# ------------------------------------------------------------------------------------- joining and cutting
-
-
-def atleast_1d(*tensors: Any) -> Any:
-    """The tensor, or each of several, with at least one dimension."""
-    return _each(tensors, lambda x: reshape(x, (1,)) if x.ndim == 0 else x)
-
-
-def atleast_2d(*tensors: Any) -> Any:
-    """The tensor, or each of several, with at least two dimensions; a vector becomes a row."""
-    return _each(tensors, lambda x: reshape(x, (1, -1)) if x.ndim < 2 else x)
-
-
-def atleast_3d(*tensors: Any) -> Any:
-    """The tensor, or each of several, with at least three dimensions; a vector of n becomes (1, n, 1)."""
-    return _each(tensors, lambda x: reshape(x, (1, -1, 1)) if x.ndim < 2 else unsqueeze(x, -1) if x.ndim == 2 else x)
-
-
-def _each(tensors: tuple[Any, ...], function: Any) -> Any:
-    if len(tensors) == 1 and isinstance(tensors[0], Tensor):
-        return function(tensors[0])
-    return tuple([function(x) for x in (tensors[0] if len(tensors) == 1 else tensors)])
-
-
-def hstack(tensors: Sequence[Tensor]) -> Tensor:
-    """The tensors side by side: along dimension 1, or 0 for vectors."""
-    tensors = atleast_1d(_several("hstack", tensors))
-    return cat(tensors, 0 if tensors[0].ndim == 1 else 1)
-
-
-def vstack(tensors: Sequence[Tensor]) -> Tensor:
-    """The tensors one below another, along dimension 0; vectors are rows."""
-    return cat(atleast_2d(_several("vstack", tensors)), 0)
-
-
-def dstack(tensors: Sequence[Tensor]) -> Tensor:
-    """The tensors one behind another, along dimension 2."""
-    return cat(atleast_3d(_several("dstack", tensors)), 2)
-
-
-def column_stack(tensors: Sequence[Tensor]) -> Tensor:
-    """The tensors side by side, along dimension 1; vectors are columns."""
-    columns = [reshape(x, (-1, 1)) if x.ndim < 2 else x for x in _several("column_stack", tensors)]
-    return cat(columns, 1)
-
-
-def _several(name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
-    tensors = list(tensors)
-    if not tensors:
-        raise RuntimeError(f"{name}: expects a non-empty sequence of tensors")
-    return tensors
-
-
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces along `dim`: a number of them, as equal as can be, or cut before each of some indices. Views."""
-    return _tensor_split("tensor_split", input, indices_or_sections, dim)
-
-
-def _tensor_split(name: str, input: Tensor, where: Any, dim: int) -> tuple[Tensor, ...]:
-    if not input.ndim:
-        raise RuntimeError(f"{name}: expects at least one dimension, not a 0-d tensor")
-    axis = normalize_dim(dim, input.ndim, name)
-    size = input.shape[axis]
-    if isinstance(where, Tensor):
-        if where.dtype != dtypes.int64 or where.ndim > 1 or where.device != "cpu":
-            raise RuntimeError(f"{name}: indices must be a 0-d or 1-d int64 tensor on the CPU")
-        where = where.tolist()
-    if isinstance(where, int):
-        if where <= 0:
-            raise RuntimeError(f"{name}: the number of sections must be larger than 0, got {where}")
-        return split(input, [size // where + (i < size % where) for i in range(where)], axis)
-    cuts = [0, *[min(max(i + size if i < 0 else i, 0), size) for i in where], size]
-    places = zip(cuts, cuts[1:])
-    return tuple([input.narrow(axis, min(start, end), max(end - start, 0)) for start, end in places])
-
-
-def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """`tensor_split` along dimension 1, or 0 for a vector; equal pieces only."""
-    return _even_split("hsplit", input, indices_or_sections, 0 if input.ndim == 1 else 1, 1)
-
-
-def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """`tensor_split` along dimension 0 of at least two; equal pieces only."""
-    return _even_split("vsplit", input, indices_or_sections, 0, 2)
-
-
-def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """`tensor_split` along dimension 2; equal pieces only."""
-    return _even_split("dsplit", input, indices_or_sections, 2, 3)
-
-
-def _even_split(name: str, input: Tensor, where: Any, dim: int, ndim: int) -> tuple[Tensor, ...]:
-    if input.ndim < ndim:
-        raise RuntimeError(f"{name}: expects at least {ndim} dimensions, but got shape {list(input.shape)}")
-    if isinstance(where, int) and (where <= 0 or input.shape[dim] % where):
-        raise RuntimeError(f"{name}: dimension {dim} of size {input.shape[dim]} is not divisible by {where} sections")
-    return _tensor_split(name, input, where, dim)
 
 
 # ------------------------------------------------------------------------------------- grids

@@ -227,7 +227,7 @@ def signbit(input: Tensor) -> Tensor:
     """Whether each element has a minus sign, -0.0 included."""
     if not dtypes.is_floating(input.dtype):
         return lt(input, 0)
-    return lt(atan2(input.detach(), -1.0 + 0 * input.detach()), 0)  # the angle of -0.0 is -pi
+    return lt(atan2(input.detach(), input.new_full((), -1)), 0)  # the angle of -0.0 is -pi
 
 
 def copysign(input: Tensor, other: Any) -> Tensor:

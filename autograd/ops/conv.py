@@ -131,6 +131,11 @@ def _check_weight(name: str, n: int, input: Tensor, weight: Tensor, bias: Any, g
             f"{name}: groups must be positive and divide the first size of the weight, but got groups={groups} and "
             f"weight of size {list(weight.shape)}"
         )
+    given = [input.dtype, weight.dtype] + ([] if bias is None else [bias.dtype])
+    if len(set(given)) > 1:
+        raise RuntimeError(
+            f"{name}: input, weight and bias must have one dtype, but got {', '.join(map(str, given))}; cast with .to()"
+        )
     if bias is not None and bias.shape != (outputs,):
         raise RuntimeError(
             f"{name}: expected bias to be 1-dimensional with {outputs} elements for weight of size "

@@ -12,8 +12,9 @@ from ..operator import operator
 from ..tensor import Tensor
 from .arithmetic import sub
 from .compare import ne
+from .join import cat
 from .reduce import sum
-from .shape import cat, normalize_dim
+from .shape import normalize_dim
 
 __all__ = [  # fmt: skip
     "cumsum",

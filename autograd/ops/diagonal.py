@@ -16,8 +16,9 @@ from .choose import _where
 from .compare import eq, ge, le
 from .einsum import _einsum
 from .index import _put, _replace, getitem
+from .join import _sequence
 from .reduce import sum
-from .shape import _sequence, normalize_dim, reshape, unsqueeze
+from .shape import normalize_dim, reshape, unsqueeze
 
 __all__ = [  # fmt: skip
     "block_diag",

@@ -14,6 +14,7 @@ from .. import dtypes
 from ..operator import operator
 from ..tensor import Tensor
 from .arithmetic import abs, sub
+from .choose import where
 from .decompose import _svd
 from .reduce import _kept, amax, amin, sum
 from .shape import normalize_dim, normalize_dims, permute, reshape, unsqueeze
@@ -22,6 +23,7 @@ __all__ = [  # fmt: skip
     "cdist",
     "dist",
     "norm",
+    "renorm",
 ]
 
 
@@ -179,6 +181,18 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The p-norm of input - other, over all elements; the two broadcast."""
     return vector_norm(sub(input, other), p, name="dist")
+
+
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """`input` with each slice along `dim` scaled down to the norm `maxnorm`, if its p-norm is above that."""
+    if input.ndim < 2 or p <= 0 or maxnorm < 0:
+        raise RuntimeError(
+            f"renorm: needs at least 2 dimensions, a positive p and a maxnorm that is not negative, but got shape "
+            f"{list(input.shape)}, p={p}, maxnorm={maxnorm}"
+        )
+    axis = normalize_dim(dim, input.ndim, "renorm")
+    norms = vector_norm(input, p, [d for d in range(input.ndim) if d != axis], keepdim=True, name="renorm")
+    return input * where(norms > maxnorm, maxnorm / (norms + 1e-7), 1.0)
 
 
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:

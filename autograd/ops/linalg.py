@@ -14,7 +14,8 @@ from ..tensor import Tensor
 from .arithmetic import add, mul, sub
 from .choose import where
 from .einsum import einsum, tensordot
-from .shape import normalize_dim, reshape, stack, unbind, unsqueeze
+from .join import stack, unbind
+from .shape import normalize_dim, reshape, unsqueeze
 
 __all__ = [  # fmt: skip
     "addbmm",
@@ -125,7 +126,7 @@ def _linear_weight(xp: Any, g: Any, input: Any) -> Any:
 _linear.vjp(
     input=lambda xp, g, weight: xp.matmul(g, weight),
     weight=_linear_weight,
-    bias=lambda xp, g: g,  # the engine sums it over the rows
+    bias=lambda xp, g: xp.sum(g, axis=(0,)) if g.ndim == 2 else g,  # of more, the engine sums it over the rows
 )
 
 

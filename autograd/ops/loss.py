@@ -96,6 +96,8 @@ def _along(op: Any, name: str, input: Tensor, dim: int, dtype: Any) -> Tensor:
 
 def reduction_of(name: str, reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
     """The reduction asked for, after a check; `size_average` and `reduce` are its deprecated spelling."""
+    if size_average is None and reduce is None and reduction in ("mean", "sum", "none"):
+        return reduction
     if size_average is not None or reduce is not None:
         kind = "none" if reduce is False else "sum" if size_average is False else "mean"
         warnings.warn(
@@ -103,9 +105,7 @@ def reduction_of(name: str, reduction: str, size_average: bool | None = None, re
             stacklevel=3,
         )
         return kind
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{name}: {reduction!r} is not a valid value for reduction; use 'mean', 'sum' or 'none'")
-    return reduction
+    raise ValueError(f"{name}: {reduction!r} is not a valid value for reduction; use 'mean', 'sum' or 'none'")
 
 
 def reduced(losses: Tensor, reduction: str) -> Tensor:
@@ -147,7 +147,7 @@ def cross_entropy(
             scale = 1.0
             if reduction == "mean" and share is None:
                 scale = 1 / input.shape[0] if input.shape[0] else float("nan")
-            elif reduction == "mean":
+            elif reduction == "mean" and share is not None:
                 share = share / sum(share)
             return _cross_entropy(input, target, share, scale=scale)
     log_probs = log_softmax(input, 1 if input.ndim > 1 else 0)
@@ -203,12 +203,9 @@ def _shares(
         raise RuntimeError(
             f"{name}: weight must have one element for each of the {classes} classes, not shape {list(weight.shape)}"
         )
-    backend = backend_of(target._array)
-    may_ignore = True
-    if backend.reads_are_free and target.numel():
-        lowest = backend.min(target._array)
-        may_ignore = lowest < 0 or ignore_index >= 0
-    if not may_ignore:
+    array = target._array
+    backend = backend_of(array)
+    if ignore_index < 0 and backend.reads_are_free and array.size and backend.min(array) >= 0:  # nothing is ignored
         return (None if weight is None else weight.detach()[target]), target
     counted = ne(target, ignore_index)
     target = where(counted, target, 0)

@@ -159,8 +159,7 @@ def multi_margin_loss(
     if weight is not None:
         short = short * weight.detach()[column]
     others = ne(_numbers(rows), column)
-    losses = mean(where(others, short, 0.0), 1)
-    return reduced(losses if input.ndim == 2 else reshape(losses, ()), reduction)
+    return reduced(reshape(mean(where(others, short, 0.0), 1), target.shape), reduction)
 
 
 def _check_classes(name: str, target: Tensor, classes: int, lowest: int) -> None:

@@ -91,14 +91,16 @@ def _(
     else:  # the weight is the same along the inner axes, and need not be multiplied into each element
         d_bias = total = _total(xp, g, inner)
         d_weight = total_x = xp.sum_product(g, x, axis=inner, keepdims=True) * rstd
-        if needs[0]:
-            scale = rstd
+        rest = tuple([i for i in axis if i not in inner])
+        scale = rstd if w is None else rstd * w
+        if needs[0] and not rest:
+            x = mul_own(x, rstd * total_x * (-1 / count))
+            x = mul_own(add_own(add_own(x, g), total * (-1 / count)), scale)
+        elif needs[0]:  # group norm: within a group the channels have their own weights
             if w is not None:
-                scale, total, total_x = rstd * w, total * w, total_x * w
-            rest = tuple([i for i in axis if i not in inner])
+                total, total_x = total * w, total_x * w
             x = mul_own(x, rstd * rstd * _total(xp, total_x, rest) * (-1 / count))
-            x = add_own(x, rstd * _total(xp, total, rest) * (-1 / count))
-            x = add_own(x, g * scale)
+            x = add_own(add_own(x, rstd * _total(xp, total, rest) * (-1 / count)), g * scale)
         d_bias, d_weight = (xp.sum_to(d, shape) if needs[1] or needs[2] else None for d in (d_bias, d_weight))
     return (
         x,

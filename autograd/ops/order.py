@@ -22,9 +22,10 @@ from .choose import nonzero, where
 from .compare import eq, isnan, le, logical_and, logical_not, logical_or, lt, ne
 from .cumulative import cumsum, diff
 from .index import gather
+from .join import cat, unbind
 from .reduce import _extreme_vjp, any, count_nonzero
 from .scatter import scatter
-from .shape import cat, normalize_dim, permute, reshape, squeeze, transpose, unbind, unsqueeze
+from .shape import normalize_dim, permute, reshape, squeeze, transpose, unsqueeze
 
 __all__ = [  # fmt: skip
     "argsort",

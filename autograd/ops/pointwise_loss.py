@@ -350,4 +350,4 @@ def margin_ranking_loss(
             f"margin_ranking_loss: all input tensors should have same dimension but got sizes: {list(input1.shape)}, "
             f"{list(input2.shape)}, {list(target.shape)}"
         )
-    return reduced(clamp(-target * (input1 - input2) + margin, min=0), reduction)
+    return reduced(clamp(-target * (input1 - input2) + float(margin), min=0), reduction)

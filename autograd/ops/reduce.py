@@ -7,6 +7,7 @@ stay, of size 1.
 from __future__ import annotations
 
 import builtins
+import math
 from collections import namedtuple
 from typing import Any
 
@@ -15,7 +16,7 @@ from backends import Array, Namespace
 from .. import dtypes
 from ..operator import operator
 from ..tensor import Tensor
-from .arithmetic import true_divide
+from .arithmetic import add, true_divide
 from .choose import maximum, minimum, where
 from .compare import eq, ne
 from .index import gather
@@ -294,7 +295,10 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(input))) over `dim`, without overflow; -inf over none.
 
     The largest value m is taken out first: m + log(sum(exp(input - m)))."""
-    return _logsumexp(input, axis=normalize_dims(dim, input.ndim, "logsumexp"), keepdims=keepdim)
+    axis = normalize_dims(dim, input.ndim, "logsumexp")
+    if not _count(input.shape, axis):
+        return add(sum(input, dim, keepdim), -math.inf)
+    return _logsumexp(input, axis=axis, keepdims=keepdim)
 
 
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

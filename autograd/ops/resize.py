@@ -16,10 +16,12 @@ from .. import dtypes
 from ..tensor import Tensor
 from .arrange import flip
 from .index import _put, _replace
+from .join import cat
 from .pool import Weights, adaptive_avg_pool, resample
-from .shape import cat, expand
+from .shape import expand
 
 __all__ = [  # fmt: skip
+    "constant_pad_nd",
     "interpolate",
     "pad",
 ]
@@ -62,6 +64,14 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
     for axis in range(input.ndim - padded, input.ndim):
         input = _pad_axis(input, axis, *pairs[axis], mode)
     return input
+
+
+def constant_pad_nd(input: Tensor, pad: Any, value: float = 0) -> Tensor:
+    """`pad` with a constant."""
+    return _pad(input, pad, "constant", value)
+
+
+_pad = pad
 
 
 def _along(axis: int, start: int | None, stop: int | None) -> Any:
@@ -136,7 +146,8 @@ def _table(length: int, size: int, step: float, cubic: bool, align_corners: bool
         at = o * step if align_corners else (o + 0.5) * step - 0.5
         if not cubic:
             at = max(0.0, at)
-        first, entries = math.floor(at), {}
+        first = math.floor(at)
+        entries: dict[int, float] = {}
         for i in range(first - 1, first + 3) if cubic else range(first, first + 2):
             weight = _cubic(at - i, -0.75) if cubic else 1 - abs(at - i)
             inside = min(max(i, 0), length - 1)

@@ -1,14 +1,13 @@
 """Operators that move elements about without changing them, in pairs that undo each other's work.
 
 The adjoint of each is another of them: reshape/reshape back, transpose/inverse transpose, expand/sum
-(which the engine does), cat/split, stack/unbind, and a copy or a cast is its own.
-Results share memory with the input wherever NumPy can arrange it (reshape, transpose, expand, split).
+(which the engine does), and a copy or a cast is its own.
+Results share memory with the input wherever NumPy can arrange it (reshape, transpose, expand).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import backends
@@ -20,23 +19,15 @@ from ..tensor import Tensor
 
 __all__ = [  # fmt: skip
     "broadcast_to",
-    "cat",
-    "chunk",
     "clone",
     "flatten",
     "permute",
     "ravel",
     "reshape",
-    "split",
-    "split_with_sizes",
     "squeeze",
-    "stack",
     "t",
     "transpose",
-    "unbind",
     "unflatten",
-    "unsafe_chunk",
-    "unsafe_split",
     "unsqueeze",
 ]
 
@@ -141,57 +132,6 @@ def _move(xp: Namespace, input: Array, *, source: Any, target: Any) -> Array:
 
 
 _move.vjp(lambda xp, g, source: to(g, source) if isinstance(g, Tensor) else backends.move(g, source))
-
-
-@operator
-def _cat(xp: Namespace, *inputs: Array, axis: int, sizes: Any) -> Array:
-    """Arrays one after another along an axis."""
-    return xp.concatenate(list(inputs), axis=axis)
-
-
-@_cat.joint_vjp
-def _(xp: Any, g: Any, axis: int, sizes: Any) -> Any:
-    return _cut(g, axis, sizes)
-
-
-@operator
-def _stack(xp: Namespace, *inputs: Array, axis: int) -> Array:
-    """Arrays side by side along a new axis."""
-    return xp.stack(list(inputs), axis=axis)
-
-
-@_stack.joint_vjp
-def _(xp: Any, g: Any, axis: int, needs: Any) -> Any:
-    before: tuple[Any, ...] = (slice(None),) * axis
-    return [g[before + (i,)] for i in range(len(needs))]
-
-
-@operator(several=True)
-def _split(xp: Namespace, input: Array, *, axis: int, sizes: Any) -> Array:
-    """Pieces of these sizes along an axis."""
-    return tuple(_cut(input, axis, sizes))
-
-
-_split.vjp(lambda xp, g, axis: xp.concatenate(g, axis=axis))
-
-
-@operator(several=True)
-def _unbind(xp: Namespace, input: Array, *, axis: int) -> Array:
-    """All slices along an axis, which goes away."""
-    before: tuple[Any, ...] = (slice(None),) * axis
-    return tuple([input[before + (i, ...)] for i in range(input.shape[axis])])
-
-
-_unbind.vjp(lambda xp, g, axis: xp.stack(g, axis=axis))
-
-
-def _cut(x: Any, axis: int, sizes: Any) -> list[Any]:
-    before: tuple[Any, ...] = (slice(None),) * axis
-    start, pieces = 0, []
-    for size in sizes:
-        pieces.append(x[before + (slice(start, start + size),)])
-        start += size
-    return pieces
 
 
 # ------------------------------------------------------------------------------------- the public forms
@@ -311,16 +251,6 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     return reshape(input, (*input.shape[:axis], *sizes, *input.shape[axis + 1 :]))
 
 
-def unsafe_split(tensor: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """`split`, whose pieces are safe to change in place as they are."""
-    return split(tensor, split_size, dim)
-
-
-def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`chunk`, whose pieces are safe to change in place as they are."""
-    return chunk(input, chunks, dim)
-
-
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`expand` to the shape of another tensor."""
     return expand(input, other.shape)
@@ -334,11 +264,6 @@ def reshape_as(input: Tensor, other: Tensor) -> Tensor:
 def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`view` of the shape of another tensor."""
     return view(input, other.shape)
-
-
-def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces of these sizes along `dim`. Views."""
-    return split(input, list(split_sizes), dim)
 
 
 def swap_last(input: Tensor) -> Tensor:
@@ -356,84 +281,6 @@ def contiguous(input: Tensor) -> Tensor:
 def is_contiguous(input: Tensor) -> bool:
     """Whether the elements lie in memory in row-major order, without gaps."""
     return backends.backend_of(input._array).is_contiguous(input._array)
-
-
-def _sequence(tensors: Any, name: str) -> list[Tensor]:
-    tensors = list(tensors)
-    if not tensors:
-        kind = ValueError if name == "cat" else RuntimeError
-        raise kind(f"{name}: expected a non-empty sequence of tensors")
-    for i, x in enumerate(tensors):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name}: expected a tensor as element {i}, not {type(x).__name__}")
-    dtype = tensors[0].dtype
-    for x in tensors:
-        dtype = dtypes.promote_types(dtype, x.dtype)
-    return [x if x.dtype == dtype else x.to(dtype) for x in tensors]
-
-
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The tensors one after another along `dim`; all other sizes must agree. Dtypes are promoted."""
-    pieces = _sequence(tensors, "cat")
-    pieces = [x for x in pieces if x.shape != (0,)] or pieces[:1]  # PyTorch's exception: (0,) goes with every shape
-    axis = normalize_dim(dim, pieces[0].ndim, "cat")
-    for i, x in enumerate(pieces):
-        if x.ndim == 0:
-            raise RuntimeError("cat: a 0-d tensor cannot be concatenated; stack() adds a dimension")
-        if (
-            x.ndim != pieces[0].ndim
-            or x.shape[:axis] + x.shape[axis + 1 :] != pieces[0].shape[:axis] + pieces[0].shape[axis + 1 :]
-        ):
-            raise RuntimeError(
-                f"cat: sizes of tensors must match except in dimension {axis}; tensor {i} has shape {list(x.shape)}, "
-                f"tensor 0 has {list(pieces[0].shape)}"
-            )
-    return _cat(*pieces, axis=axis, sizes=tuple([x.shape[axis] for x in pieces]))
-
-
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The tensors, all of one shape, side by side along a new dimension `dim`. Dtypes are promoted."""
-    pieces = _sequence(tensors, "stack")
-    for i, x in enumerate(pieces):
-        if x.shape != pieces[0].shape:
-            raise RuntimeError(
-                f"stack: expects each tensor to be equal size, but tensor 0 has shape {list(pieces[0].shape)} and "
-                f"tensor {i} {list(x.shape)}"
-            )
-    return _stack(*pieces, axis=normalize_dim(dim, pieces[0].ndim + 1, "stack"))
-
-
-def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces along `dim`: of one size, the last perhaps smaller, or of a list of sizes that add up. Views."""
-    if not tensor.ndim:
-        raise RuntimeError("split: a 0-d tensor cannot be split")
-    axis = normalize_dim(dim, tensor.ndim, "split")
-    total, wanted = tensor.shape[axis], split_size_or_sections
-    if isinstance(wanted, int):
-        if wanted < 0 or (wanted == 0 and total):
-            raise RuntimeError(f"split: the size of a piece must be positive, not {wanted}")
-        sizes = [min(wanted, total - start) for start in range(0, total, wanted)] if total else [0]
-    else:
-        sizes = [int(n) for n in wanted]
-        if sum(sizes) != total or min(sizes, default=0) < 0:
-            raise RuntimeError(f"split: sizes {sizes} do not add up to {total}, the size of dimension {axis}")
-    return _split(tensor, axis=axis, sizes=tuple(sizes))
-
-
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` pieces of equal size along `dim`, the last perhaps smaller. Views."""
-    if chunks < 1:
-        raise RuntimeError(f"chunk: expects chunks to be greater than 0, got {chunks}")
-    total = input.shape[normalize_dim(dim, input.ndim, "chunk")]
-    return split(input, max(1, -(-total // chunks)) if total else [0] * chunks, dim)
-
-
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """All slices along `dim`, as a tuple of views without that dimension."""
-    if not input.ndim:
-        raise IndexError("unbind: dimension specified as 0 but tensor has no dimensions")
-    axis = normalize_dim(dim, input.ndim, "unbind")
-    return _unbind(input, axis=axis) if input.shape[axis] else ()
 
 
 def to(

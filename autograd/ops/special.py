@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import math
 from typing import Any
 
@@ -11,7 +12,7 @@ from backends import Array, Namespace
 from .. import dtypes
 from ..operator import operator
 from ..tensor import Tensor
-from .arithmetic import mul
+from .arithmetic import mul, promote
 from .choose import clamp, where
 from .transcendental import log, sin
 
@@ -112,27 +113,40 @@ def _digamma(xp: Any, input: Any) -> Any:
     angle = xp.where(mirrored, input - xp.floor(input), xp.ones((), like=x) / 4)  # cot has the period 1
     pole = xp.logical_and(input < 0, angle == 0)
     out = xp.where(mirrored, out - math.pi / xp.tan(math.pi * angle), out)
-    return xp.where(pole, xp.ones((), like=x) * math.nan, out)
+    return xp.where(pole, xp.ones((), like=x) * math.nan, xp.where(input == math.inf, input, out))
 
 
 def _polygamma(xp: Any, input: Any, n: int) -> Any:
     """For n > 0: (-1) ** (n + 1) * n! * zeta(n + 1, input)."""
     if n == 0:
         return _digamma(xp, input)
-    if n == 1:  # of negative numbers, by reflection
-        mirrored = input < 0.5
-        x = xp.where(mirrored, 1 - input, input)
-        sine = xp.sin(math.pi * xp.where(mirrored, input - xp.floor(input), 0 * input + 0.5))
-        return xp.where(mirrored, (math.pi / sine) ** 2 - _zeta(xp, 2, x), _zeta(xp, 2, x))
-    return (-1) ** (n + 1) * math.factorial(n) * _zeta(xp, n + 1, input)
+    # zeta wants positive numbers; of the others, by reflection: with the n-th derivative of pi * cot(pi * x), which is
+    # a polynomial in the cotangent c, as that of c is -pi * (1 + c ** 2).
+    mirrored = input < 0.5
+    positive = (-1) ** (n + 1) * math.factorial(n) * _zeta(xp, n + 1, xp.where(mirrored, 1 - input, input))
+    whole = xp.floor(input)
+    pole = xp.logical_and(mirrored, input == whole)
+    here = xp.logical_and(mirrored, input != whole)
+    angle = math.pi * xp.where(here, input - whole, xp.ones((), like=input) / 4)
+    cotangent = xp.cos(angle) / xp.sin(angle)
+    coefficients = [0.0, 1.0]
+    for _ in range(n):
+        slope = [k * c for k, c in enumerate(coefficients)][1:]
+        raised = [0.0, 0.0, *slope]
+        coefficients = [-math.pi * (a + b) for a, b in itertools.zip_longest(slope, raised, fillvalue=0.0)]
+    turn = 0 * cotangent
+    for c in reversed(coefficients):
+        turn = turn * cotangent + c
+    infinite = xp.ones((), like=input) * ((-1) ** (n + 1) * math.inf)
+    return xp.where(pole, infinite, xp.where(here, (-1) ** n * positive - math.pi * turn, positive))
 
 
 def _zeta(xp: Any, s: int, x: Any) -> Any:
     """The sum of (x + k) ** -s over k = 0, 1, 2 ...: some terms, and the Euler-Maclaurin formula for the others."""
     total = 0 * x
-    for i in range(2 * _SHIFT):
+    for i in range(_SHIFT):
         total = total + (x + i) ** -s
-    x = x + 2 * _SHIFT
+    x = x + _SHIFT
     total = total + x ** (1 - s) / (s - 1) + 0.5 * x**-s
     rising = float(s)
     for i, b in enumerate(_BERNOULLI, 1):
@@ -165,13 +179,13 @@ _polygamma_of.vjp(lambda xp, g, input, n: g * _in_double(_polygamma, xp, input, 
 
 
 @operator(promotes="float")
-def xlogy(xp: Namespace, input: Array, other: Array) -> Array:
-    """input * log(other), and 0 where `input` is 0, whatever the logarithm is (but NaN where `other` is)."""
+def _xlogy(xp: Namespace, input: Array, other: Array) -> Array:
+    """input * log(other), and 0 where `input` is 0."""
     nothing = xp.logical_and(input == 0, other == other)
     return input * xp.log(xp.where(nothing, xp.ones((), like=other), other))
 
 
-xlogy.vjp(
+_xlogy.vjp(
     input=lambda xp, g, input, other: (
         g * xp.log(xp.where(xp.logical_and(input == 0, other <= 0), xp.ones((), like=other), other))
     ),
@@ -182,8 +196,13 @@ xlogy.vjp(
 # ------------------------------------------------------------------------------------- composites
 
 
+def xlogy(input: Any, other: Any) -> Tensor:
+    """input * log(other), and 0 where `input` is 0, whatever the logarithm is (but NaN where `other` is)."""
+    return _xlogy(*promote(input, other))
+
+
 def polygamma(n: int, input: Tensor) -> Tensor:
-    """The n-th derivative of `digamma`, n = 0, 1, 2 ... Accurate for `input` > -10."""
+    """The n-th derivative of `digamma`, n = 0, 1, 2 ..."""
     if n < 0:
         raise RuntimeError(f"polygamma: n must be 0 or more, not {n}")
     return _polygamma_of(input, n=n)

@@ -41,7 +41,11 @@ def _variance(xp: Any, input: Any, axis: Any, correction: Any, keepdims: bool) -
     if not _count(input.shape, axis):
         return xp.sum(input, axis=axis, keepdims=keepdims) * math.nan
     distance = _from_mean(xp, input, axis)
-    return xp.sum(distance * distance, axis=axis, keepdims=keepdims) * _scale(input.shape, axis, correction)
+    total, scale = xp.sum(distance * distance, axis=axis, keepdims=keepdims), _scale(input.shape, axis, correction)
+    if scale == math.inf:
+        one = xp.ones((), like=input)
+        return xp.where(total > 0, one * math.inf, one * math.nan)
+    return total * scale
 
 
 @operator

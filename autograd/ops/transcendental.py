@@ -123,9 +123,10 @@ rsqrt.vjp(lambda xp, g, out: g * (-0.5 * out * out * out))
 @operator(promotes="float", tensors=("input", "other"))
 def logaddexp(xp: Namespace, input: Array, other: Array) -> Array:
     """log(exp(input) + exp(other)); the larger is taken out first, so that nothing overflows."""
-    smaller, larger = xp.minimum(input, other), xp.maximum(input, other)
-    gap = larger - xp.where(input == other, xp.zeros((), like=larger), smaller)  # of two infinities it is NaN
-    return larger + xp.where(input == other, xp.zeros((), like=larger) + math.log(2), xp.log1p(xp.exp(-gap)))
+    larger, zero = xp.maximum(input, other), xp.zeros((), like=input)
+    equal = input == other  # of two infinities the difference is NaN
+    gap = xp.where(equal, zero, larger) - xp.where(equal, zero, xp.minimum(input, other))
+    return larger + xp.log1p(xp.exp(-gap))
 
 
 logaddexp.vjp(
@@ -137,9 +138,10 @@ logaddexp.vjp(
 @operator(promotes="float", tensors=("input", "other"))
 def hypot(xp: Namespace, input: Array, other: Array) -> Array:
     """sqrt(input ** 2 + other ** 2), without overflow: the larger is taken out first."""
-    larger = xp.maximum(xp.abs(input), xp.abs(other))
-    scale = xp.where(xp.logical_or(larger == 0, xp.isinf(larger)), xp.ones((), like=larger), larger)
-    return xp.sqrt((input / scale) ** 2 + (other / scale) ** 2) * scale
+    larger, one = xp.maximum(xp.abs(input), xp.abs(other)), xp.ones((), like=input)
+    infinite = xp.logical_or(xp.isinf(input), xp.isinf(other))
+    scale = xp.where(xp.logical_or(larger == 0, infinite), one, larger)
+    return xp.where(infinite, one * math.inf, xp.sqrt((input / scale) ** 2 + (other / scale) ** 2) * scale)
 
 
 hypot.vjp(input=lambda xp, g, input, out: g * (input / out), other=lambda xp, g, other, out: g * (other / out))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import autograd
 from autograd import Tensor
 
@@ -112,13 +110,17 @@ def embedding_bag(
         raise ValueError(f"{name}: input has to be a 1D or 2D tensor, but got shape {list(input.shape)}")
     index = input.reshape(-1)
     rows = embedding(index, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+    if rows.dtype.itemsize == 2:
+        rows = rows.to(autograd.float32)  # half precision is summed in single
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.reshape(-1, 1)
     bags = list(zip(bounds[:-1], bounds[1:]))
     if padding_idx is not None:
         counted = index != padding_idx % weight.shape[0]
-        return _stack([_fold(rows[a:b][counted[a:b]], mode) for a, b in bags], weight)
-    return _stack([_fold(rows[a:b], mode) for a, b in bags], weight)
+        folded = [_fold(rows[a:b][counted[a:b]], mode) for a, b in bags]
+    else:
+        folded = [_fold(rows[a:b], mode) for a, b in bags]
+    return autograd.stack(folded).to(weight.dtype) if bags else weight.new_zeros(0, weight.shape[1])
 
 
 def _fold(rows: Tensor, mode: str) -> Tensor:
@@ -126,7 +128,3 @@ def _fold(rows: Tensor, mode: str) -> Tensor:
     if mode == "sum" or not rows.shape[0]:
         return rows.sum(0)
     return rows.mean(0) if mode == "mean" else rows.max(0).values
-
-
-def _stack(bags: list[Any], weight: Tensor) -> Tensor:
-    return autograd.stack(bags) if bags else weight.new_zeros(0, weight.shape[1])

@@ -421,8 +421,16 @@ def test_the_batch_stays_innermost_from_layer_to_layer():
     w, v = autograd.randn(4, 3, 3, 3), autograd.randn(4, 4, 3, 3)
     x = autograd.max_pool2d(autograd.relu(autograd.conv2d(x, w, padding=1)), 2)
     x = autograd.avg_pool2d(autograd.conv2d(x, v), 3)
-    array = x._array
-    assert array.transpose(1, 2, 3, 0).flags.c_contiguous
+    assert x._array.transpose(1, 2, 3, 0).flags.c_contiguous
+    flat = x.view(8, -1)  # the layers after the convolutions, without a copy
+    assert np.shares_memory(flat._array, x._array)
+
+
+def test_contiguous_means_row_major_order():
+    x = autograd.conv2d(autograd.randn(4, 3, 8, 8), autograd.randn(5, 3, 3, 3))
+    assert not x.is_contiguous()
+    assert x.contiguous().is_contiguous() and x.clone()._array.strides == x._array.strides
+    np.testing.assert_array_equal(values(x.contiguous()), values(x))
 
 
 def test_gradients_of_leaves_are_not_copied():
@@ -452,7 +460,7 @@ ERRORS = [
     (lambda: autograd.conv2d(x4(), w4(), groups=3), RuntimeError, "groups"),
     (lambda: autograd.conv2d(x4(), w4(), groups=0), RuntimeError, "groups"),
     (lambda: autograd.conv2d(x4(), autograd.zeros(4, 3, 7, 7)), RuntimeError, "greater than"),
-    (lambda: autograd.conv2d(x4(), w4().double()), RuntimeError, "dtype"),
+    (lambda: autograd.conv2d(x4(), w4().double()), RuntimeError, "conv2d: .* one dtype"),
     (lambda: autograd.conv1d(x4(), autograd.zeros(4, 3, 3)), RuntimeError, "conv1d"),
     (lambda: autograd.conv_transpose2d(x4(), w4()), RuntimeError, "4 channels"),
     (
