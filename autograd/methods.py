@@ -172,7 +172,7 @@ class Methods:
     relu, maximum, minimum, fmax, fmin = h.relu.apply, h.maximum.apply, h.minimum.apply, h.fmax, h.fmin
     clamp, clamp_min, clamp_max, nan_to_num = h.clamp, h.clamp_min, h.clamp_max, h.nan_to_num
     masked_fill, copysign, heaviside = h.masked_fill, h.copysign, h.heaviside
-    nonzero, argwhere = h.nonzero, h.argwhere
+    nonzero, nonzero_static, argwhere = h.nonzero, h.nonzero_static, h.argwhere
     isnan, isinf, isfinite = c.isnan.apply, c.isinf.apply, c.isfinite.apply
     isposinf, isneginf, isreal, signbit = c.isposinf, c.isneginf, c.isreal, h.signbit
     isclose, allclose, equal = k.isclose, k.allclose, k.equal
@@ -191,6 +191,7 @@ class Methods:
     argmax, argmin, all, any, count_nonzero = r.argmax, r.argmin, r.all, r.any, r.count_nonzero
     sum_to_size, cumsum, cumprod, diff = r.sum_to_size, q.cumsum, q.cumprod, q.diff
     var, std, cov, corrcoef, bincount = v.var, v.std, v.cov, v.corrcoef, v.bincount
+    histc, angle = v.histc, h.angle
     sort, argsort, msort, topk, kthvalue = o.sort, o.argsort, o.msort, o.topk, o.kthvalue
     median, nanmedian, quantile, nanquantile = o.median, o.nanmedian, o.quantile, o.nanquantile
     unique, unique_consecutive = o.unique, o.unique_consecutive

@@ -201,6 +201,9 @@ class Backend(Namespace, Protocol):
     array_type: type
     reads_are_free: bool
     """Whether looking at a value waits for nothing, so that an operator may check values before it runs."""
+    cached: float
+    """How many elements of an array a chain of elementwise steps goes through at a time, to stay in the processor's
+    cache; infinity where kernels are launched one by one, and pieces would only be more launches."""
 
     def asarray(self, data: Any, dtype: Any = None, index: int = 0) -> Array:
         """A new array on device number `index`, copied from nested lists, numbers or a NumPy array."""

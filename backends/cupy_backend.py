@@ -54,23 +54,14 @@ from cupy import (  # noqa: F401  (these are the dialect)
 from cupyx.scipy.special import erf, erfc  # noqa: F401
 
 from .contract import Array, Axis, Shape
-from .cupy_linalg import (  # noqa: F401  (and these)
-    cholesky,
-    eigh,
-    einsum,
-    inv,
-    qr,
-    slogdet,
-    solve,
-    solve_triangular,
-    svd,
-)
+from .cupy_linalg import cholesky, eigh, einsum, inv, qr, slogdet, solve, solve_triangular, svd  # noqa: F401  (and these)
 from .numpy_backend import stretched_axes
 from .numpy_scatter import may_repeat
 from .windows import WindowKernels
 
 device_type = "cuda"
 reads_are_free = False
+cached = float("inf")
 array_type = cupy.ndarray
 
 

@@ -55,17 +55,7 @@ from numpy import (  # noqa: F401  (these are the dialect)
 
 from .contract import Array, Axis, Shape
 from .memory import keep_freed_memory
-from .numpy_linalg import (  # noqa: F401  (and these)
-    cholesky,
-    eigh,
-    einsum,
-    inv,
-    qr,
-    slogdet,
-    solve,
-    solve_triangular,
-    svd,
-)
+from .numpy_linalg import cholesky, eigh, einsum, inv, qr, slogdet, solve, solve_triangular, svd  # noqa: F401  (and these)
 from .numpy_scatter import along, put, put_along_axis  # noqa: F401
 from .numpy_special import erf, erfc  # noqa: F401
 from .windows import WindowKernels
@@ -74,6 +64,7 @@ keep_freed_memory()
 
 device_type = "cpu"
 reads_are_free = True
+cached = 1 << 15  # seven float32 arrays of this size are in the second-level cache at once, with room to spare
 array_type = np.ndarray
 array_types = (
     np.ndarray,

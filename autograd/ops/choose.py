@@ -5,6 +5,7 @@ At a tie `maximum` and `minimum` split the gradient evenly, `fmax` and `fmin` gi
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from backends import Array, Namespace
@@ -12,12 +13,13 @@ from backends import Array, Namespace
 from .. import dtypes
 from ..operator import operator
 from ..tensor import Tensor
-from .arithmetic import abs, neg, promote
+from .arithmetic import abs, mul, neg, promote
 from .compare import eq, ge, gt, isnan, isneginf, isposinf, le, logical_or, lt
 from .shape import clone
 from .transcendental import atan2
 
 __all__ = [  # fmt: skip
+    "angle",
     "argwhere",
     "clamp",
     "clamp_max",
@@ -31,6 +33,7 @@ __all__ = [  # fmt: skip
     "minimum",
     "nan_to_num",
     "nonzero",
+    "nonzero_static",
     "relu",
     "signbit",
     "where",
@@ -140,6 +143,15 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return where(input) if as_tuple else _argwhere(input)
 
 
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """The first `size` rows of ``nonzero(input)``, and rows of `fill_value` where there are fewer."""
+    if size < 0:
+        raise RuntimeError(f"nonzero_static: size must not be negative, but is {size}")
+    found, rows = _argwhere(input)[:size], input.new_full((size, input.ndim), fill_value, dtype=dtypes.int64)
+    rows[: found.shape[0]] = found
+    return rows
+
+
 def argwhere(input: Tensor) -> Tensor:
     """``nonzero(input)``."""
     return _argwhere(input)
@@ -240,6 +252,12 @@ def copysign(input: Tensor, other: Any) -> Tensor:
         input, other = promote(input, other, 1.0)[:2]
     size = abs(input)
     return _where(signbit(other), neg(size), size)
+
+
+def angle(input: Tensor) -> Tensor:
+    """The angle in the complex plane: pi below 0, else 0, and NaN for NaN. Integers become floats."""
+    real = mul(input, 1.0)
+    return _where(isnan(real), real, mul(lt(real, 0).to(real.dtype), math.pi))
 
 
 def heaviside(input: Tensor, values: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from .index import _check_index, _in_bounds, _part, _put, _replace, _scatter_add
 from .shape import expand, normalize_dim, reshape
 
 __all__ = [  # fmt: skip
+    "fill",
     "index_add",
     "index_copy",
     "index_fill",
@@ -293,6 +294,14 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
         return _replace(input, values, index=place)
     shape = getitem(input.detach(), tuple(slice(None) if i is None else i for i in indices)).shape
     return _add(input, _put(expand(values, shape), index=place, shape=input.shape))
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor of the shape and dtype of `input` that holds one value, a number or a 0-d tensor."""
+    if isinstance(value, Tensor) and value.ndim:
+        raise RuntimeError(f"fill: only supports a 0-d value tensor, not one of shape {list(value.shape)}")
+    value = value.to(input.dtype) if isinstance(value, Tensor) else input.new_full((), value)
+    return _replace(input, value, index=...)
 
 
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:

@@ -10,7 +10,7 @@ from backends import Array, Namespace
 from .. import dtypes
 from ..operator import operator
 from ..tensor import Tensor
-from .compare import lt
+from .compare import ge, le, logical_and, lt
 from .index import _put
 from .linalg import matmul
 from .reduce import _count, _spread, max, mean, sum
@@ -20,6 +20,7 @@ __all__ = [  # fmt: skip
     "bincount",
     "corrcoef",
     "cov",
+    "histc",
     "std",
     "std_mean",
     "var",
@@ -180,6 +181,28 @@ def corrcoef(input: Tensor) -> Tensor:
         return c / c
     deviations = c.diagonal().sqrt()
     return (c / unsqueeze(deviations, 1) / deviations).clamp(-1, 1)
+
+
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+    """How many elements fall into each of `bins` equal intervals from `min` to `max`, in the dtype of `input`.
+
+    Elements outside are not counted. If `min` equals `max`, those of the data are taken. Not differentiable."""
+    if not dtypes.is_floating(input.dtype):
+        raise RuntimeError(f"histc: not implemented for {input.dtype}; cast it to a floating dtype")
+    if bins <= 0 or max < min:
+        raise RuntimeError(f"histc: bins must be > 0 and max >= min, but got bins={bins}, min={min}, max={max}")
+    x = reshape(input.detach(), (-1,))
+    low, high = float(min), float(max)
+    if low == high and x.numel():
+        low, high = x.amin().item(), x.amax().item()
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise RuntimeError(f"histc: the range from {low} to {high} is not finite")
+    if low == high:
+        low, high = low - 1, high + 1
+    x = x[logical_and(ge(x, low), le(x, high))]
+    first, last = x.new_full((), low), x.new_full((), high)  # rounded as the elements are: they may lie on an edge
+    places = ((x - first) * bins / (last - first)).to(dtypes.int64).clamp(max=bins - 1)
+    return bincount(places, minlength=bins).to(input.dtype)
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:

@@ -62,12 +62,14 @@ from . import attention as _attention
 from . import dropout as _dropout
 from . import embedding as _embedding
 from . import loss as _loss
+from . import unpool as _unpool
 from .activation import *
 from .arrange import *
 from .attention import *
 from .dropout import *
 from .embedding import *
 from .loss import *
+from .unpool import *
 
 __all__ = [  # fmt: skip
     "adaptive_avg_pool1d",
@@ -127,3 +129,4 @@ __all__ += _attention.__all__
 __all__ += _dropout.__all__
 __all__ += _embedding.__all__
 __all__ += _loss.__all__
+__all__ += _unpool.__all__

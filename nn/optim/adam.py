@@ -9,7 +9,7 @@ from typing import Any
 import autograd
 from autograd import Tensor
 
-from .optimizer import Optimizer, check_not_negative, zeros_for
+from .optimizer import Optimizer, approach, check_betas, check_not_negative, zeros_for
 
 
 def _adam(
@@ -37,17 +37,17 @@ def _adam(
     elif weight_decay:
         g = g + weight_decay * p
     t += 1
-    m += (1 - betas[0]) * (g - m)
-    v += (1 - betas[1]) * (g * g - v)
+    approach(m, g, 1 - betas[0])
+    approach(v, g * g, 1 - betas[1])
     if top is not None:
-        top += xp.maximum(v - top, 0)
-        v = top
-    step = xp.sqrt(v / _one_minus_power(xp, betas[1], t))
-    step += eps
-    p -= (lr / _one_minus_power(xp, betas[0], t)) * m / step
+        top[...] = v = xp.maximum(top, v)
+    root = xp.sqrt(one_minus_power(xp, betas[1], t))  # of a 0-d array, so that v need not be divided by its square
+    size = xp.sqrt(v)
+    size += eps * root
+    p -= (lr * root / one_minus_power(xp, betas[0], t)) * m / size
 
 
-def _one_minus_power(xp: Any, beta: float, t: Any) -> Any:
+def one_minus_power(xp: Any, beta: float, t: Any) -> Any:
     """1 - beta ** t, without the cancellation that costs float32 half its digits at a beta near 1."""
     return -xp.expm1(t * math.log(beta)) if beta else 1.0
 
@@ -76,9 +76,7 @@ class Adam(Optimizer):
         maximize: bool = False,
     ) -> None:
         check_not_negative(lr=lr, eps=eps, weight_decay=weight_decay)
-        for i, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+        check_betas(betas)
         defaults = {
             "lr": lr,
             "betas": betas,

@@ -120,11 +120,20 @@ class Optimizer:
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         for number, kept in state_dict["state"].items():
             p = params[number]
-            state[p] = {name: _loaded(name, value, number, p) for name, value in kept.items() if value is not None}
+            state[p] = {n: self._loaded(n, value, number, p) for n, value in kept.items() if value is not None}
         self.state = state
         self.param_groups = [
             {**ours, **theirs, "params": ours["params"]} for theirs, ours in zip(saved, self.param_groups)
         ]
+
+    def _loaded(self, name: str, value: Any, number: int, p: Tensor) -> Any:
+        tensor = autograd.as_tensor(value)
+        if tensor.shape not in (p.shape, ()):
+            raise ValueError(
+                f"loaded state dict has a {name} of shape {list(tensor.shape)} for parameter {number}, whose shape is "
+                f"{list(p.shape)}"
+            )
+        return tensor.detach().to(device=p.device, dtype=step_dtype(p) if name in COUNTS else p.dtype, copy=True)
 
     def __repr__(self) -> str:
         lines = []
@@ -134,32 +143,34 @@ class Optimizer:
         return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
 
 
-def _loaded(name: str, value: Any, number: int, p: Tensor) -> Tensor:
-    tensor = autograd.as_tensor(value)
-    if tensor.shape not in (p.shape, ()):
-        raise ValueError(
-            f"loaded state dict has a {name} of shape {list(tensor.shape)} for parameter {number}, whose shape is "
-            f"{list(p.shape)}"
-        )
-    return tensor.detach().to(device=p.device, dtype=step_dtype(p) if name == "step" else p.dtype, copy=True)
-
-
 def step_dtype(p: Tensor) -> Any:
     """The dtype in which the steps of a parameter are counted: its own, but no less than float32."""
     return autograd.promote_types(p.dtype, autograd.float32)
 
 
-def zeros_for(params: list[Tensor], state: dict[Tensor, dict[str, Any]], *names: str) -> list[list[Tensor]]:
-    """For each name, the list of what the state of each parameter has under it: zeros at first, and a 0-d `step`."""
+COUNTS = ("step", "mu_product")
+"""What is one number for a whole parameter: a 0-d tensor."""
+
+
+def zeros_for(
+    params: list[Tensor], state: dict[Tensor, dict[str, Any]], *names: str, **filled: float
+) -> list[list[Tensor]]:
+    """For each name, the list of what the state of each parameter has under it: zeros at first (those of `filled`:
+    that number), of the parameter's shape or, of `COUNTS`, 0-d."""
     for p in params:
         kept = state[p]
-        for name in names:
+        for name in (*names, *filled):
             if name not in kept:
-                if name == "step":
-                    kept[name] = autograd.zeros((), dtype=step_dtype(p), device=p.device)
-                else:
-                    kept[name] = autograd.zeros_like(p)
-    return [[state[p][name] for p in params] for name in names]
+                shape, dtype = ((), step_dtype(p)) if name in COUNTS else (p.shape, p.dtype)
+                kept[name] = autograd.full(shape, filled.get(name, 0.0), dtype=dtype, device=p.device)
+    return [[state[p][name] for p in params] for name in (*names, *filled)]
+
+
+def approach(mean: Any, value: Any, share: float) -> None:
+    """mean <- mean + share * (value - mean), as a running mean does; for rules."""
+    way = value - mean
+    way *= share
+    mean += way
 
 
 def check_not_negative(**settings: float) -> None:
@@ -168,3 +179,10 @@ def check_not_negative(**settings: float) -> None:
         if not value >= 0.0:
             what = {"lr": "learning rate", "eps": "epsilon value"}.get(name, f"{name} value")
             raise ValueError(f"Invalid {what}: {value}")
+
+
+def check_betas(betas: tuple[float, float]) -> None:
+    """Raise ValueError for a beta outside [0, 1)."""
+    for i, beta in enumerate(betas):
+        if not 0.0 <= beta < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

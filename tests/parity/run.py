@@ -210,7 +210,7 @@ def _derivatives(
                 lambda: torch.autograd.grad(theirs, inputs, seeds, create_graph=again, allow_unused=True)  # noqa: B023
             )
         except RuntimeError:
-            break  # PyTorch has no such derivative
+            break  # PyTorch has no such derivative to compare with
         my_inputs = [known[id(x)] for x in inputs]
         my_seeds = [ours(seed, known) for seed in seeds]
         try:
@@ -227,11 +227,13 @@ def _derivatives(
                 problems.append((check, f"of input {i} {gap}"))
         if problems or not again:
             break
-        pairs = [(x, y) for x, y in zip(found, expected) if y is not None and y.requires_grad]
-        if any(x is None or not x.requires_grad for x, _ in pairs):
-            # A constant on our side: right where PyTorch's second derivative is zero.
-            pairs, missing = [p for p in pairs if p[0] is not None and p[0].requires_grad], [p[1] for p in pairs]
-            if any(_varies(y, [*inputs, *seeds]) for y in missing if not any(y is p[1] for p in pairs)):
+        pairs = []
+        for x, y in zip(found, expected):
+            if y is None or not y.requires_grad:
+                continue
+            if x is not None and x.requires_grad:
+                pairs.append((x, y))
+            elif _varies(y, [*inputs, *seeds]):  # a constant on our side is right where PyTorch's derivative is 0
                 return [("gradgrad", "the first derivative is not recorded")]
         mine, theirs, inputs = [x for x, _ in pairs], [y for _, y in pairs], [*inputs, *seeds]
         if not mine:
@@ -297,9 +299,11 @@ def _theirs(entry: Any, case: Case) -> Any:
 
 
 def _quiet(call: Callable[[], Any], ours: bool = False) -> Any:
-    """Call without warnings. Of ours, only NumPy's about floating-point results are put down: PyTorch has none."""
+    """Call without warnings. Of ours, those meant for the user are put down, and NumPy's about floating-point results,
+    which PyTorch does not have; any other is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error" if ours else "ignore")
+        warnings.filterwarnings("ignore", category=UserWarning)
         warnings.filterwarnings("ignore", category=RuntimeWarning, message=".* encountered in .*")
         return call()
 

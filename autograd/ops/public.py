@@ -1,0 +1,36 @@
+"""The public names of all families of operators, as `autograd` offers them."""
+
+from ..linalg import det as det
+from ..linalg import inv as inverse
+from ..linalg import matrix_power as matrix_power
+from ..linalg import slogdet as slogdet
+from .activation import *
+from .arithmetic import *
+from .arrange import *
+from .attention import *
+from .choose import *
+from .compare import *
+from .conv import *
+from .cumulative import *
+from .diagonal import *
+from .distance import *
+from .einsum import *
+from .embedding import *
+from .equality import *
+from .index import *
+from .join import *
+from .linalg import *
+from .loss import *
+from .margin_loss import *
+from .norm import *
+from .order import *
+from .pointwise_loss import *
+from .pool import *
+from .reduce import *
+from .resize import *
+from .scatter import *
+from .shape import *
+from .solve import *
+from .special import *
+from .statistics import *
+from .transcendental import *
