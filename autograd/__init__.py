@@ -61,6 +61,7 @@ from .operator import Operator, operator
 from .ops import public as _public
 from .ops.public import *
 from .random import *
+from .saving import CheckpointError, load, save
 from .tensor import RemovableHandle, Tensor
 
 # fmt: off

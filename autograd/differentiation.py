@@ -187,6 +187,10 @@ class set_grad_enabled(_Recording):
     def __enter__(self) -> None:
         pass
 
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        mode.recording = self._before.pop()  # as a decorator it is for the function alone
+        return super().__call__(function)
+
 
 def is_grad_enabled() -> bool:
     """Whether operators are recorded in this thread."""

@@ -7,7 +7,6 @@ program; a picture needs the `dot` program, or pygraphviz, whose wheel carries G
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 from .graph import Node, Pick, reachable
@@ -68,14 +67,13 @@ class Graph:
             import pygraphviz  # type: ignore[import-not-found,import-untyped,unused-ignore]
         except ImportError:
             raise RuntimeError(_MISSING) from None
-        with tempfile.TemporaryDirectory() as folder:
-            name = os.path.join(folder, f"graph.{kind}")
-            pygraphviz.AGraph(string=self.source).draw(name, prog="dot")
-            with open(name, "rb") as file:
-                return file.read()
+        return bytes(pygraphviz.AGraph(string=self.source).draw(format=kind, prog="dot"))
 
-    def _repr_svg_(self) -> str:
-        return self._pipe("svg").decode()
+    def _repr_svg_(self) -> str | None:
+        try:
+            return self._pipe("svg").decode()
+        except RuntimeError:  # no Graphviz: a notebook then shows the DOT text, which is the repr
+            return None
 
     def __repr__(self) -> str:
         return self.source

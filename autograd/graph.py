@@ -28,16 +28,31 @@ if TYPE_CHECKING:
     from .operator import Operator
     from .tensor import Tensor
 
-_tick = itertools.count(1).__next__
+tick = itertools.count(1).__next__
 
 
 class _Mode(threading.local):
-    """Whether operators are recorded, for each thread by itself."""
+    """Whether operators are recorded, for each thread by itself.
+
+    unsettled: a view of a tensor that requires no grad, into which ``view += y`` has just written a gradient. That is
+    settled where Python goes on to write it back, as in ``x[i] += y``; otherwise `x` would not learn of the gradient.
+    """
 
     recording = True
+    unsettled: Tensor | None = None
 
 
 mode = _Mode()
+
+
+def check_settled() -> None:
+    """Raise if what ``view += y`` has changed was not written back, and the tensor it is a view of is still held."""
+    view, mode.unsettled = mode.unsettled, None
+    if view is not None and backend_of(view._array).holders(view._array) > 1:
+        raise RuntimeError(
+            f"x += y has changed a tensor of shape {list(view.shape)}, which is a view of one that requires no grad "
+            "and did not learn of it; write into that one itself (as in x[i] += y), or clone() the view first"
+        )
 
 
 class Node:
@@ -72,7 +87,7 @@ class Node:
         self.attrs = attrs
         self.shape = shape
         self.dtype = dtype
-        self.seq = _tick()
+        self.seq = tick()
         self.hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
         self.grad: Tensor | None = None
 
@@ -118,7 +133,7 @@ class _Writes:
 
     def mark(self, array: Array, name: str, recorded: bool = False, by: Node | None = None) -> None:
         """Note that `name` has just written into `array`; if that was recorded, `by` is the node that did it."""
-        self.last = _tick()
+        self.last = tick()
         key = (type(array), backend_of(array).storage(array))
         recorded_at = self.entries[key][1] if key in self.entries else 0
         if recorded:
@@ -127,13 +142,22 @@ class _Writes:
 
     def mark_all(self, arrays: Iterable[Array], name: str) -> None:
         """Note, as one moment, that `name` writes into all of these, and that it is not recorded."""
-        now, entries = _tick(), self.entries
+        now, entries = tick(), self.entries
         self.last = now
         for array in arrays:
             kind = type(array)
             key = (kind, NAMESPACES[kind].storage(array))
             have = entries.get(key)
             entries[key] = (now, have[1] if have else 0, name)
+
+    def forgive(self, array: Array, by: Node) -> bool:
+        """If `by` was the last recorded write into this memory, count it as not recorded, and say so."""
+        key = (type(array), backend_of(array).storage(array))
+        last, recorded_at, name = self.entries.get(key, (0, 0, ""))
+        if recorded_at != by.seq:
+            return False
+        self.entries[key] = (last, 0, name)
+        return True
 
     def check_saved(self, node: Node) -> None:
         """Raise if an array `node` saved has been overwritten since."""
@@ -224,6 +248,8 @@ def backpropagate(
     to two parents, as that of add does), the second makes an array of our own, the third is added into
     that in place. What the user gets is never borrowed.
     """
+    if mode.unsettled is not None:
+        check_settled()
     order = reachable(roots)
     targets = None if wanted is None else set(wanted)
     inside = None if targets is None else _leading_to(order, targets)
@@ -363,7 +389,12 @@ def _run_hooks(node: Node, g: Any, create_graph: bool) -> Any:
             continue
         answer = hook(_deliver(g, True, create_graph))
         if answer is not None:
-            if answer.shape != node.shape:
-                raise RuntimeError(f"a hook changed a gradient of shape {node.shape} into one of shape {answer.shape}")
+            if not hasattr(answer, "_array"):
+                raise TypeError(f"a hook must return a Tensor or None, not {type(answer).__name__}")
+            if (answer.shape, answer.dtype) != (node.shape, node.dtype):
+                raise RuntimeError(
+                    f"a hook changed a gradient of {node.dtype}{list(node.shape)} into one of "
+                    f"{answer.dtype}{list(answer.shape)}"
+                )
             g = answer if create_graph else answer._array
     return g

@@ -9,17 +9,21 @@ from typing import Any
 from backends import NAMESPACES, DeviceMismatchError, backend_of, device_of
 
 from . import dtypes
-from .graph import mode, writes
+from .graph import check_settled, mode, writes
 from .tensor import Tensor
 
 
-def assign(target: Tensor, value: Tensor, name: str) -> Tensor:
+def assign(target: Tensor, value: Tensor, name: str, holders: float = 1) -> Tensor:
     """Write `value` into the memory of `target` and make `target` its result: the one in-place write there is.
 
     The write is noted on the clock of `graph.writes`, so that a backward that would need what was there raises.
     Raises RuntimeError, before anything has changed, for a leaf that requires grad, a value of another
-    shape, or one whose dtype is of a higher kind.
+    shape, or one whose dtype is of a higher kind; and for a gradient written into a view of a tensor that requires
+    no grad, since that tensor would not learn of it. It may be written all the same if no more than `holders` hold
+    the memory: no limit for ``x[i] += y``, since Python then writes the view back into `x` (see `check_settled`).
     """
+    if mode.unsettled is not None:
+        check_settled()
     recorded = mode.recording and (target._node is not None or value._node is not None)
     if recorded and target._node is not None and target._node.op is None:
         raise RuntimeError(
@@ -33,6 +37,13 @@ def assign(target: Tensor, value: Tensor, name: str) -> Tensor:
     if not dtypes.can_cast(value.dtype, target.dtype):
         raise RuntimeError(f"{name}: a result of dtype {value.dtype} can't be written into a tensor of {target.dtype}")
     check_writable(target, name)
+    is_hidden = recorded and target._node is None and backend_of(target._array).holders(target._array) > 1
+    if is_hidden and backend_of(target._array).holders(target._array) > holders:
+        raise RuntimeError(
+            f"{name}: this tensor of shape {list(target.shape)} is a view of one that requires no grad, and would "
+            "not learn of the gradient; write into that tensor itself (x[i, j] = y instead of x[i][j] = y, or "
+            "x[i] += y), or clone() the view first"
+        )
     if value.dtype != target.dtype:
         value = value.to(target.dtype)
     node = value._node
@@ -40,10 +51,17 @@ def assign(target: Tensor, value: Tensor, name: str) -> Tensor:
         kept = backend_of(target._array).copy(target._array)  # x.mul_(w): the derivative for w needs what x was
         node.saved = tuple([kept if x is target._array else x for x in node.saved])
     if value._array is not target._array:
-        target._array[...] = value._array
+        try:
+            target._array[...] = value._array
+        except ValueError as error:  # the shapes have been compared: it can only be locked
+            raise RuntimeError(
+                f"{name}: the memory of this tensor of shape {list(target.shape)} is read-only; clone() it first"
+            ) from error
     writes.mark(target._array, name, recorded, value._node)
     if recorded:
         target._node = value._node
+    if is_hidden and holders == math.inf:
+        mode.unsettled = target
     return target
 
 
@@ -92,9 +110,9 @@ def update(rule: Callable[..., None], *columns: Sequence[Tensor], **hyper: Any) 
                 if any([type(x) is not type(row[0]) or (x.shape and x.shape != row[0].shape) for x in row]):
                     raise _mismatch(rule.__name__, row)
     writes.mark_all([x for i, column in enumerate(arrays) if i != 1 for x in column], rule.__name__.strip("_"))
-    for kind, row in zip(kinds, zip(*arrays)):
+    for kind, shape, row in zip(kinds, shapes, zip(*arrays)):
         xp = NAMESPACES[kind]
-        if math.prod(row[0].shape) > xp.cached:
+        if math.prod(shape) > xp.cached:
             for piece in _pieces(xp, row):
                 rule(xp, *piece, **hyper)
         else:

@@ -145,6 +145,8 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
         A, n = inv(A), -n
     if n == 0:
         return eye(A.shape[-1], dtype=A.dtype, device=A.device).expand(A.shape).clone()
+    if n == 1:
+        return A.clone()
     result = None
     while n:
         if n & 1:

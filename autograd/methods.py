@@ -7,6 +7,7 @@ below as a base of Tensor; at run time its entries are copied into Tensor.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,12 +46,14 @@ def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return reflected
 
 
-def _inplace(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The in-place form of an operator: its result, written into the memory of its first argument."""
+def _inplace(function: Callable[..., Any], holders: float = 1) -> Callable[..., Any]:
+    """The in-place form of an operator: its result, written into the memory of its first argument.
+
+    holders: see `assign`."""
     name = getattr(function, "__name__", "").strip("_") + "_"
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return assign(self, function(self, *args, **kwargs), name)
+        return assign(self, function(self, *args, **kwargs), name, holders)
 
     method.__name__ = name
     method.__doc__ = f"`{name[:-1]}`, in place: writes into this tensor's memory and returns it. See `assign`."
@@ -65,6 +68,10 @@ def _fill(self: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return _copy(self, value)
     return full_like(self, value)
+
+
+def _zero(self: Tensor) -> Tensor:
+    return zeros_like(self)
 
 
 def _normal(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
@@ -137,16 +144,16 @@ class Methods:
     __ge__ = c.ge.apply
     __getitem__ = i.getitem
     __setitem__ = i.setitem
-    __iadd__ = _inplace(n._add)
-    __isub__ = _inplace(n._sub)
-    __imul__ = _inplace(n.mul)
-    __itruediv__ = _inplace(n.true_divide)
-    __ifloordiv__ = _inplace(n.floor_divide)
-    __imod__ = _inplace(n.remainder)
-    __ipow__ = _inplace(n.pow)
-    __iand__ = _inplace(c.bitwise_and)
-    __ior__ = _inplace(c.bitwise_or)
-    __ixor__ = _inplace(c.bitwise_xor)
+    __iadd__ = _inplace(n._add, math.inf)
+    __isub__ = _inplace(n._sub, math.inf)
+    __imul__ = _inplace(n.mul, math.inf)
+    __itruediv__ = _inplace(n.true_divide, math.inf)
+    __ifloordiv__ = _inplace(n.floor_divide, math.inf)
+    __imod__ = _inplace(n.remainder, math.inf)
+    __ipow__ = _inplace(n.pow, math.inf)
+    __iand__ = _inplace(c.bitwise_and, math.inf)
+    __ior__ = _inplace(c.bitwise_or, math.inf)
+    __ixor__ = _inplace(c.bitwise_xor, math.inf)
 
     backward = backward_of
 
@@ -264,7 +271,7 @@ class Methods:
     logical_not_, bitwise_not_ = _inplace(c.logical_not), _inplace(c.bitwise_not)
     bernoulli, multinomial = bernoulli, multinomial
     normal_, uniform_, bernoulli_ = _inplace(_normal), _inplace(_uniform), _inplace(_bernoulli)
-    copy_, fill_, zero_ = _inplace(_copy), _inplace(_fill), _inplace(zeros_like)
+    copy_, fill_, zero_ = _inplace(_copy), _inplace(_fill), _inplace(_zero)
 
 
 for _name, _entry in vars(Methods).items():

@@ -168,10 +168,11 @@ class Operator:
     # -- calling
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for name, x in zip(self.tensors, args):
-            if isinstance(x, (bool, int, float)):
-                raise TypeError(f"{self.name}(): argument '{name}' must be a tensor, not {type(x).__name__}")
-        if kwargs and not self.variadic:
+        if self.tensors:
+            for name, x in zip(self.tensors, args):
+                if isinstance(x, (bool, int, float)):
+                    raise TypeError(f"{self.name}(): argument '{name}' must be a tensor, not {type(x).__name__}")
+        if kwargs and not self.variadic and len(args) < len(self.inputs):
             positional = list(args)
             for name in self.inputs[len(args) :]:
                 if name not in kwargs:

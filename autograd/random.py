@@ -6,8 +6,11 @@ PyTorch's, its numbers are not.
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
+
+import numpy as np
 
 import backends
 
@@ -21,6 +24,7 @@ from .tensor import Tensor, from_array
 __all__ = [  # fmt: skip
     "Generator",
     "bernoulli",
+    "get_rng_state",
     "manual_seed",
     "multinomial",
     "normal",
@@ -31,6 +35,7 @@ __all__ = [  # fmt: skip
     "randn",
     "randn_like",
     "randperm",
+    "set_rng_state",
 ]
 
 
@@ -58,13 +63,25 @@ class Generator:
         """The seed this source started from."""
         return self._seed
 
-    def get_state(self) -> Any:
-        """Where the stream stands, for `set_state`."""
-        return self.source.bit_generator.state
+    def get_state(self) -> Tensor:
+        """Where the stream stands, for `set_state`: a tensor of bytes on the CPU, which can be saved."""
+        state = {"seed": self._seed, "source": backends.backend(self.device).random_state(self.source)}
+        return from_array(np.frombuffer(bytearray(json.dumps(state).encode()), np.uint8), None)
 
-    def set_state(self, state: Any) -> None:
-        """Go back to where `get_state` was called."""
-        self.source.bit_generator.state = state
+    def set_state(self, new_state: Tensor) -> Generator:
+        """Go back to where `get_state` was called, on this generator or another of the same kind of device.
+
+        Raises TypeError or ValueError for what is not such a state."""
+        if not isinstance(new_state, Tensor) or new_state.dtype != dtypes.uint8:
+            raise TypeError("set_state: the state must be a tensor of uint8, as get_state gives it")
+        try:
+            state = json.loads(backends.asnumpy(new_state._array).tobytes())
+            seed, source = int(state["seed"]), state["source"]
+            backends.backend(self.device).set_random_state(self.source, source)
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(f"set_state: this is not the state of a generator on {self.device}") from error
+        self._seed = seed
+        return self
 
     def __repr__(self) -> str:
         return f"<Generator on {self.device}, seed {self._seed}>"
@@ -91,6 +108,16 @@ def default_generator(device: Any = None) -> Generator:
         if _seed is not None:
             _defaults[where].manual_seed(_seed)
     return _defaults[where]
+
+
+def get_rng_state(device: Any = "cpu") -> Tensor:
+    """Where the default source of a device stands: a tensor of bytes on the CPU, which can be saved."""
+    return default_generator(device).get_state()
+
+
+def set_rng_state(new_state: Tensor, device: Any = "cpu") -> None:
+    """Put the default source of a device back to where `get_rng_state` was called."""
+    default_generator(device).set_state(new_state)
 
 
 def _source(generator: Generator | None, device: Any) -> Any:

@@ -16,7 +16,7 @@ import backends
 from backends import Array, Device
 
 from . import dtypes
-from .graph import RETAIN, Node, handed
+from .graph import RETAIN, Node, handed, tick
 
 if TYPE_CHECKING:
     from .methods import Methods as _Attached
@@ -136,6 +136,7 @@ class Tensor(_Attached):
         if not self.is_floating_point():
             raise RuntimeError(f"only tensors of floating-point dtype can require gradients, not {self.dtype}")
         self._node = self._as_leaf()
+        self._node.seq = tick()  # it may have been written, with a gradient, before it became a leaf
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set `requires_grad` and return the tensor."""
@@ -226,10 +227,11 @@ class Tensor(_Attached):
         if not isinstance(value, Tensor):
             raise TypeError(f"data must be a Tensor, not {type(value).__name__}")
         self._array = value._array
-        if getattr(self, "_leaf", None) is not None and (value.shape, value.dtype) != (
-            self._leaf.shape,
-            self._leaf.dtype,
-        ):
+        leaf = getattr(self, "_leaf", None)
+        if leaf is None:
+            return
+        leaf.seq = tick()  # what was written into the new memory before is not news to this tensor
+        if (value.shape, value.dtype) != (leaf.shape, leaf.dtype):
             was_required = self._node is not None
             del self._leaf
             self._node = self._as_leaf() if was_required else None

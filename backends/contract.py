@@ -223,12 +223,24 @@ class Backend(Namespace, Protocol):
     def is_expanded(self, x: Array, /) -> bool:
         """Whether several elements of `x` lie at one place in memory, as broadcasting leaves them."""
 
+    def holders(self, x: Array, /) -> int:
+        """How many hold the memory that `x` is a view of: `x`, other views, whoever has the array they are views of.
+        1 if `x` is no view."""
+
     def is_contiguous(self, x: Array, /) -> bool:
         """Whether the elements of `x` lie in row-major order, without gaps."""
+
+    def empty_like(self, x: Array, /) -> Array:
+        """A new array of the shape, dtype and order in memory of `x`, with whatever values."""
 
     def full(self, shape: Shape, value: Any, dtype: Any, index: int = 0) -> Array: ...
     def random(self, seed: int, index: int = 0) -> Any:
         """A random source: an object with numpy.random.Generator's `random`, `standard_normal` and `integers`."""
+
+    def random_state(self, source: Any, /) -> Any:
+        """Where a random source stands, as values that JSON has."""
+
+    def set_random_state(self, source: Any, state: Any, /) -> None: ...
 
 
 def dialect() -> tuple[str, ...]:

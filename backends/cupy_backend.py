@@ -6,6 +6,7 @@ NumPy spells differently, a device to choose (``index``), or a view to recognise
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import cupy
@@ -233,12 +234,20 @@ def is_expanded(x: Array, /) -> bool:
     return 0 not in x.shape and 0 in [stride for size, stride in zip(x.shape, x.strides) if size > 1]
 
 
+def holders(x: Array, /) -> int:
+    return 1 if x.base is None else sys.getrefcount(x.data.mem) - 1  # the call itself is counted too
+
+
 def is_contiguous(x: Array, /) -> bool:
     return bool(x.flags.c_contiguous)
 
 
 def copy(x: Array, /) -> Array:
     return x.copy()
+
+
+def empty_like(x: Array, /) -> Array:
+    return cupy.empty_like(x)
 
 
 def full(shape: Shape, value: Any, dtype: Any, index: int = 0) -> Array:
@@ -249,3 +258,12 @@ def full(shape: Shape, value: Any, dtype: Any, index: int = 0) -> Array:
 def random(seed: int, index: int = 0) -> Any:
     with cupy.cuda.Device(index):
         return cupy.random.default_rng(seed)
+
+
+def random_state(source: Any, /) -> Any:
+    return source.bit_generator._state.get().tobytes().hex()  # CuPy has no public name for it
+
+
+def set_random_state(source: Any, state: Any, /) -> None:
+    kept = source.bit_generator._state
+    kept[...] = cupy.frombuffer(bytes.fromhex(state), kept.dtype)

@@ -7,6 +7,7 @@ logarithm of 0, an overflow and the like as `numpy.seterr` says; nothing here ch
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -92,18 +93,22 @@ _or: Any = np.logical_or.reduce
 
 
 _rows_of_ones: dict[tuple[int, Any], Array] = {}
+_LEADING = {n: tuple(range(n - 1)) for n in range(2, 6)}  # all axes of an array of n dimensions but the last
+_vecdot: Any = getattr(np, "vecdot", None)  # NumPy 2
 
 
 def sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    if axis == (0,) and x.ndim == 2 and not keepdims and x.dtype in _SINGLE_AND_DOUBLE and x.flags.c_contiguous:
+    if axis and x.ndim > 1 and axis == _LEADING.get(x.ndim) and x.dtype in _SINGLE_AND_DOUBLE and x.flags.c_contiguous:
         # The gradient of a bias. BLAS sums the rows of a matrix two to four times as fast as add.reduce.
-        key = (x.shape[0], x.dtype)
+        rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        key = (rows.shape[0], x.dtype)
         ones = _rows_of_ones.get(key)
         if ones is None:
             if len(_rows_of_ones) > 64:
                 _rows_of_ones.clear()
             ones = _rows_of_ones[key] = np.ones(*key)
-        return ones @ x
+        out = ones @ rows
+        return out.reshape((1,) * len(axis) + out.shape) if keepdims else out
     return _add(x, axis=axis, keepdims=keepdims)
 
 
@@ -128,6 +133,9 @@ def any(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def sum_product(x: Array, y: Array, /, axis: tuple[int, ...], keepdims: bool = False) -> Array:
+    if _vecdot is not None and axis == (x.ndim - 1,):
+        out = _vecdot(x, y)
+        return out[..., None] if keepdims else out
     every = list(range(x.ndim))
     kept = [i for i in every if i not in axis]
     out = np.einsum(x, every, y, every, kept)
@@ -276,6 +284,10 @@ def is_expanded(x: Array, /) -> bool:
     return 0 not in x.shape and 0 in [stride for size, stride in zip(x.shape, x.strides) if size > 1]
 
 
+def holders(x: Array, /) -> int:
+    return 1 if x.base is None else sys.getrefcount(x.base) - 1  # the call itself is counted too
+
+
 def is_contiguous(x: Array, /) -> bool:
     return bool(x.flags.c_contiguous)
 
@@ -284,9 +296,21 @@ def copy(x: Array, /) -> Array:
     return x.copy()
 
 
+def empty_like(x: Array, /) -> Array:
+    return np.empty_like(x)
+
+
 def full(shape: Shape, value: Any, dtype: Any, index: int = 0) -> Array:
     return np.full(shape, value, dtype)
 
 
 def random(seed: int, index: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
+
+
+def random_state(source: np.random.Generator, /) -> Any:
+    return source.bit_generator.state
+
+
+def set_random_state(source: np.random.Generator, state: Any, /) -> None:
+    source.bit_generator.state = state

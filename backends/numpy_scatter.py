@@ -100,13 +100,19 @@ def _add_rows(numbers: Array, x: Array, count: int) -> Array:
     # numpy sorts 16-bit integers by radix, eight times as fast as 64-bit ones
     order = (numbers.astype(np.uint16) if count <= 1 << 16 else numbers).argsort(kind="stable")
     numbers = numbers[order]
-    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    counts = np.diff(starts, append=numbers.size)
-    out[numbers[starts]] = x[order[starts]]
-    for done in range(1, min(_FEW, counts.max())):  # one more addition into each row that has one left
-        which = starts[(counts > done) & (counts <= _FEW)] + done
-        out[numbers[which]] += x[order[which]]
-    many = counts > _FEW
-    for start, size in zip(starts[many].tolist(), counts[many].tolist()):
-        out[numbers[start]] = np.add.reduce(x[order[start : start + size]], 0)
+    bounds = np.concatenate(([0], np.flatnonzero(numbers[1:] != numbers[:-1]) + 1, [numbers.size]))
+    starts, counts = bounds[:-1], bounds[1:] - bounds[:-1]
+    # The rows that get most come first: those with one more addition left are then always the first so many.
+    most_first = np.maximum(_FEW + 1 - counts, 0).astype(np.uint8).argsort(kind="stable")
+    starts, counts = starts[most_first], counts[most_first]
+    totals = x.take(order[starts], 0)
+    many = np.count_nonzero(counts > _FEW)
+    for done in range(1, _FEW):
+        end = np.count_nonzero(counts > done)
+        if end == many:
+            break
+        totals[many:end] += x.take(order[starts[many:end] + done], 0)
+    for i, (start, size) in enumerate(zip(starts[:many].tolist(), counts[:many].tolist())):
+        totals[i] = np.add.reduce(x[order[start : start + size]], 0)
+    out[numbers[starts]] = totals
     return out

@@ -104,8 +104,8 @@ for _name in (
 StandinArray.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 globals().update({name: _lift(getattr(numpy_backend, name)) for name in dialect()})
-is_contiguous, is_expanded, storage = (
-    _lift(getattr(numpy_backend, name)) for name in ("is_contiguous", "is_expanded", "storage")
+holders, is_contiguous, is_expanded, storage, empty_like = (
+    _lift(getattr(numpy_backend, name)) for name in ("holders", "is_contiguous", "is_expanded", "storage", "empty_like")
 )
 array_type = StandinArray
 
@@ -143,3 +143,6 @@ class _Random:
 
 def random(seed: int, index: int = 0) -> Any:
     return _Random(seed)
+
+
+random_state, set_random_state = numpy_backend.random_state, numpy_backend.set_random_state

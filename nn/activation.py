@@ -1,25 +1,193 @@
-"""Activation functions as modules; `nn.functional` has the functions, and their formulas."""
+"""Activation functions as modules; `nn.functional` has the functions, and their formulas.
+
+inplace, where there is one: write the result into the input."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import autograd
 from autograd import Tensor
 
 from . import functional as F
+from . import init
 from .module import Module
+from .parameter import Parameter
 
 
-class ReLU(Module):
-    """max(input, 0), elementwise. inplace: write the result into the input."""
+class _Shown(Module):
+    """A module whose representation says its settings, of the names `_settings`, and whether it works in place."""
+
+    _settings: tuple[str, ...] = ()
+    inplace = False
+
+    def extra_repr(self) -> str:
+        said = [f"{name}={getattr(self, name)!r}" for name in self._settings]
+        return ", ".join([*said, *(["inplace=True"] if self.inplace else [])])
+
+
+class ReLU(_Shown):
+    """max(input, 0), elementwise."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input, self.inplace)
+        return F.relu(input, inplace=self.inplace)
 
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
+
+class ReLU6(_Shown):
+    """min(max(input, 0), 6), elementwise."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.relu6(input, inplace=self.inplace)
+
+
+class LeakyReLU(_Shown):
+    """The input where it is positive, negative_slope * input elsewhere."""
+
+    _settings = ("negative_slope",)
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__()
+        self.negative_slope, self.inplace = negative_slope, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.leaky_relu(input, self.negative_slope, self.inplace)
+
+
+class PReLU(_Shown):
+    """The input where it is positive, weight * input elsewhere, with a weight that is learnt.
+
+    num_parameters: 1, or the number of channels (dimension 1 of the input). init: where the weight starts."""
+
+    _settings = ("num_parameters",)
+    weight: Parameter
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
+        super().__init__()
+        self.num_parameters, self.init = num_parameters, init
+        self.weight = Parameter(autograd.empty(num_parameters, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the weight to where it started."""
+        init.constant_(self.weight, self.init)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.prelu(input, self.weight)
+
+
+class RReLU(_Shown):
+    """The input where it is positive, slope * input elsewhere, with slopes drawn evenly from [lower, upper].
+
+    In evaluation the slope is their middle."""
+
+    _settings = ("lower", "upper")
+
+    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+
+class ELU(_Shown):
+    """The input where it is positive, alpha * (exp(input) - 1) elsewhere."""
+
+    _settings = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        self.alpha, self.inplace = alpha, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.elu(input, self.alpha, self.inplace)
+
+
+class SELU(_Shown):
+    """`ELU`, scaled so that mean 0 and variance 1 carry over from layer to layer."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.selu(input, inplace=self.inplace)
+
+
+class CELU(_Shown):
+    """The input where it is positive, alpha * (exp(input / alpha) - 1) elsewhere."""
+
+    _settings = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        self.alpha, self.inplace = alpha, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.celu(input, self.alpha, self.inplace)
+
+
+class GELU(_Shown):
+    """input * P(X <= input) for a standard normal X; approximate="tanh" for the usual approximation."""
+
+    _settings = ("approximate",)
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        self.approximate = approximate
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.gelu(input, approximate=self.approximate)
+
+
+class SiLU(_Shown):
+    """input * sigmoid(input)."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.silu(input, inplace=self.inplace)
+
+
+class Mish(_Shown):
+    """input * tanh(softplus(input))."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.mish(input, inplace=self.inplace)
+
+
+class Softplus(_Shown):
+    """log(1 + exp(beta * input)) / beta; the input where beta * input is above the threshold."""
+
+    _settings = ("beta", "threshold")
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softplus(input, self.beta, self.threshold)
+
+
+class Softsign(Module):
+    """input / (1 + |input|)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softsign(input)
 
 
 class Tanh(Module):
@@ -29,6 +197,13 @@ class Tanh(Module):
         return F.tanh(input)
 
 
+class Tanhshrink(Module):
+    """input - tanh(input)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.tanhshrink(input)
+
+
 class Sigmoid(Module):
     """1 / (1 + exp(-input)), elementwise."""
 
@@ -36,8 +211,113 @@ class Sigmoid(Module):
         return F.sigmoid(input)
 
 
-class Softmax(Module):
+class LogSigmoid(Module):
+    """log(sigmoid(input)), finite where sigmoid rounds to 0."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.logsigmoid(input)
+
+
+class Hardtanh(_Shown):
+    """The input, cut off below min_val and above max_val."""
+
+    _settings = ("min_val", "max_val")
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        if not min_val < max_val:
+            raise ValueError(f"Hardtanh: max_val must be larger than min_val, but got {max_val} and {min_val}")
+        self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
+
+
+class Hardswish(_Shown):
+    """input * min(max(input + 3, 0), 6) / 6."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardswish(input, inplace=self.inplace)
+
+
+class Hardsigmoid(_Shown):
+    """min(max(input + 3, 0), 6) / 6."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardsigmoid(input, inplace=self.inplace)
+
+
+class Threshold(_Shown):
+    """The input where it is above the threshold, `value` elsewhere."""
+
+    _settings = ("threshold", "value")
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__()
+        self.threshold, self.value, self.inplace = threshold, value, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.threshold(input, self.threshold, self.value, self.inplace)
+
+
+class Hardshrink(Module):
+    """The input, and 0 where |input| <= lambd."""
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardshrink(input, self.lambd)
+
+    def extra_repr(self) -> str:
+        return str(self.lambd)
+
+
+class Softshrink(Module):
+    """The input moved towards 0 by lambd, and 0 if it is nearer than that."""
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softshrink(input, self.lambd)
+
+    def extra_repr(self) -> str:
+        return str(self.lambd)
+
+
+class Heaviside(_Shown):
+    """The step function: 0 below 0, 1 above, and `value` at 0, 1 by default. Its derivative is 0 everywhere.
+
+    A unit with this activation is Rosenblatt's perceptron; no gradient passes through it."""
+
+    _settings = ("value",)
+
+    def __init__(self, value: float = 1.0) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, input: Tensor) -> Tensor:
+        return autograd.heaviside(input, input.new_full((), self.value))
+
+
+Step = Heaviside
+
+
+class Softmax(_Shown):
     """exp(input) / sum(exp(input)) along `dim`: positive numbers that sum to 1."""
+
+    _settings = ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -46,12 +326,24 @@ class Softmax(Module):
     def forward(self, input: Tensor) -> Tensor:
         return F.softmax(input, self.dim)
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
+
+class Softmin(_Shown):
+    """softmax(-input) along `dim`."""
+
+    _settings = ("dim",)
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmin(input, self.dim)
 
 
-class LogSoftmax(Module):
+class LogSoftmax(_Shown):
     """log(softmax(input)) along `dim`, finite where softmax rounds to 0."""
+
+    _settings = ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -60,5 +352,24 @@ class LogSoftmax(Module):
     def forward(self, input: Tensor) -> Tensor:
         return F.log_softmax(input, self.dim)
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
+
+class Softmax2d(Module):
+    """Softmax over the channels of (N, C, H, W) or (C, H, W), at every pixel."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in (3, 4):
+            raise ValueError(f"Softmax2d: expected input to be 3D or 4D (got {input.ndim}D instead)")
+        return F.softmax(input, -3)
+
+
+class GLU(_Shown):
+    """a * sigmoid(b), with a and b the halves of the input along `dim`."""
+
+    _settings = ("dim",)
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.glu(input, self.dim)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
+import hypothesis
 import pytest
 
 import autograd
 import backends
 from autograd.operator import REGISTRY, operator
+
+# In CI the generated cases are the same in every run, so that a change is judged by what it changes.
+hypothesis.settings.register_profile("default", derandomize="CI" in os.environ, deadline=None)
+hypothesis.settings.load_profile("default")
 
 DEVICES = ["cpu", "standin"] + (["cuda"] if backends.is_available("cupy") else [])
 

@@ -1,8 +1,9 @@
-"""Activation functions of neural networks that are worth an operator: fused, each keeps its input alone.
+"""Activation functions of neural networks that are worth an operator: fused, each keeps its input, and of its
+intermediate values at most the one that is dear to compute again.
 
 Pieces are joined by products with masks, and by minima and maxima: NumPy's `where` takes ten times as long.
 
-The others (relu6, mish, hardswish, ...) are composed of these in `nn.functional`. At a kink the derivative is
+The others (relu6, mish, hardsigmoid, ...) are composed of these in `nn.functional`. At a kink the derivative is
 PyTorch's: for leaky_relu and elu at 0 that of the negative side, for hardtanh 0 at both bounds.
 """
 
@@ -17,12 +18,13 @@ from .. import dtypes
 from ..inplace import add_own, mul_own
 from ..operator import operator
 from ..tensor import Tensor
-from .transcendental import _EXP_LIMIT
+from .transcendental import _EXP_LIMIT, _logistic
 
 __all__ = [  # fmt: skip
     "celu",
     "elu",
     "gelu",
+    "hardswish",
     "hardtanh",
     "leaky_relu",
     "logsigmoid",
@@ -37,11 +39,6 @@ def _floating(name: str, input: Tensor) -> Tensor:
     if not dtypes.is_floating(input.dtype):
         raise RuntimeError(f"{name}: the input must be floating point, not {input.dtype}; cast it with .to()")
     return input
-
-
-def _logistic(xp: Any, x: Any) -> Any:
-    """1 / (1 + exp(-x)); the exponent is held where nothing overflows."""
-    return 1 / add_own(xp.exp(xp.minimum(-x, _EXP_LIMIT[x.dtype.itemsize])), 1)
 
 
 @operator
@@ -80,22 +77,43 @@ _hardtanh.vjp(lambda xp, g, input, low, high: g * xp.logical_and(input > low, in
 
 
 @operator
-def _silu(xp: Namespace, input: Array) -> Array:
-    """input * sigmoid(input)."""
-    return mul_own(_logistic(xp, input), input)
+def _hardswish(xp: Namespace, input: Array) -> Array:
+    """input * (input / 6 + 1/2 held between 0 and 1)."""
+    gate = xp.minimum(xp.maximum(add_own(input * (1 / 6), 0.5), 0), 1)
+    return mul_own(gate, input)
 
 
-def _silu_vjp(xp: Any, g: Any, input: Any) -> Any:
-    s = _logistic(xp, input)
-    return mul_own(mul_own(add_own(mul_own(1 - s, input), 1), s), g)
+def _hardswish_vjp(xp: Any, g: Any, input: Any) -> Any:
+    # At and beyond 3 and -3 the truncated part, 1 or -1, takes the slope to 1 and 0. Masks would take longer.
+    slope = mul_own(xp.minimum(xp.maximum(input, -3), 3), 1 / 3)
+    return mul_own(add_own(add_own(slope, xp.trunc(slope) * -0.5), 0.5), g)
+
+
+_hardswish.vjp(_hardswish_vjp)
+
+
+@operator(aux=("gate",))
+def _silu(xp: Namespace, input: Array) -> Any:
+    """input * gate, with gate = sigmoid(input)."""
+    gate = _logistic(xp, input)
+    return input * gate, gate
+
+
+def _silu_vjp(xp: Any, g: Any, input: Any, gate: Any) -> Any:
+    return mul_own(mul_own(add_own(mul_own(1 - gate, input), 1), gate), g)
 
 
 _silu.vjp(_silu_vjp)
 
 
+_ALL_DIGITS = {4: 17.0, 8: 38.0}  # log(1 + exp(x)) of more is x to the last digit, by bytes per element
+
+
 @operator
 def _softplus(xp: Namespace, input: Array, *, beta: float, threshold: float) -> Array:
     """log(1 + exp(beta * input)) / beta, and input itself where beta * input is above the threshold."""
+    if beta == 1 and threshold >= _ALL_DIGITS[input.dtype.itemsize]:  # the threshold changes nothing
+        return add_own(xp.log1p(xp.exp(mul_own(xp.abs(input), -1))), xp.maximum(input, 0))
     x, threshold = input * beta, min(threshold, _EXP_LIMIT[input.dtype.itemsize])
     out = mul_own(xp.log1p(xp.exp(xp.minimum(x, threshold))), 1 / beta)
     linear = xp.maximum(input, threshold / beta) if beta > 0 else xp.minimum(input, threshold / beta)
@@ -103,6 +121,8 @@ def _softplus(xp: Namespace, input: Array, *, beta: float, threshold: float) -> 
 
 
 def _softplus_vjp(xp: Any, g: Any, input: Any, beta: float, threshold: float) -> Any:
+    if beta == 1 and threshold >= _ALL_DIGITS[input.dtype.itemsize]:
+        return mul_own(_logistic(xp, input), g)
     x, threshold = input * beta, min(threshold, _EXP_LIMIT[input.dtype.itemsize])
     return mul_own(add_own(mul_own(_logistic(xp, x), x <= threshold), x > threshold), g)
 
@@ -205,6 +225,11 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     Where beta * input is above the threshold the input itself is returned: exp would overflow there, and the
     two are equal to the last digit."""
     return _in_single("softplus", _softplus, input, beta=beta, threshold=threshold)
+
+
+def hardswish(input: Tensor) -> Tensor:
+    """input * min(max(input / 6 + 1/2, 0), 1), a silu of straight pieces; derivative 0 at -3 and 1 at 3."""
+    return _hardswish(_floating("hardswish", input))
 
 
 def logsigmoid(input: Tensor) -> Tensor:

@@ -111,7 +111,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         if value.dtype != input.dtype:
             value = value.to(input.dtype)
         if input._node is None or input._node.op is not None:
-            assign(input, _replace(input, value, index=place), "setitem")
+            is_back = _is_written_back(input, place, value)
+            assign(input, _replace(input, value, index=place), "setitem", holders=2 if is_back else 1)
             return
         assign(input, input, "setitem")  # a leaf that requires grad: raises
     check_writable(input, "setitem")
@@ -121,6 +122,22 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         kind = IndexError if isinstance(error, IndexError) else RuntimeError
         raise kind(f"setitem: {error} (a value of shape {list(value.shape)} into shape {list(input.shape)})") from error
     writes.mark(input._array, "setitem")
+
+
+def _is_written_back(input: Tensor, place: Any, value: Tensor) -> bool:
+    """Whether `value` is ``input[place]``, changed in place just before, as in ``input[place] += x``.
+
+    Then the recorded write that `input` does not know of is the one it is about to be told of, and it may be used."""
+    node = value._node
+    if node is None or not all([part is None or part is Ellipsis or isinstance(part, (int, slice)) for part in place]):
+        return False
+    if mode.unsettled is value:
+        mode.unsettled = None
+    if input._node is None:
+        storage = backends.backend_of(input._array).storage
+        return storage(input._array) == storage(value._array)
+    reads = [p for p in node.parents if p is not None and p.op is _getitem and p.parents[0] is input._node]
+    return any([p.attrs == {"index": place} for p in reads]) and writes.forgive(input._array, node)
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:

@@ -169,6 +169,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size along `dim`, the last perhaps smaller. Views."""
     if chunks < 1:
         raise RuntimeError(f"chunk: expects chunks to be greater than 0, got {chunks}")
+    if not input.ndim:
+        raise RuntimeError("chunk: a 0-d tensor cannot be cut")
     total = input.shape[normalize_dim(dim, input.ndim, "chunk")]
     return split(input, max(1, -(-total // chunks)) if total else [0] * chunks, dim)
 

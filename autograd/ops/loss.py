@@ -149,7 +149,7 @@ def cross_entropy(
                 scale = 1 / input.shape[0] if input.shape[0] else float("nan")
             elif reduction == "mean" and share is not None:
                 share = share / sum(share)
-            return _cross_entropy(input, target, share, scale=scale)
+            return _cross_entropy.apply(input, target, share, scale=scale)
     log_probs = log_softmax(input, 1 if input.ndim > 1 else 0)
     if not label_smoothing:
         return _nll_loss("cross_entropy", log_probs, target, weight, ignore_index, reduction)

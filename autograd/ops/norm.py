@@ -7,12 +7,14 @@ and reductions, so an activation keeps the order in which it lies in memory.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from backends import Array, Namespace
 
 from .. import dtypes
+from ..blocks import in_blocks
 from ..graph import mode
 from ..inplace import add_own, assign, mul_own
 from ..operator import operator
@@ -56,34 +58,58 @@ def _normalize(xp: Namespace, input: Array, weight: Array, bias: Array, *, axis:
     weight, bias: None, or the parameters, which `shape` lays beside the input. Fused, because the gradient of
     the parts would pass three times through the mean and the variance; only `input` and two numbers for each
     group are kept. The variance is that of the centred values, so a large mean costs no digits."""
-    count = _size(input.shape, axis) or 1
+    w, b = (None if p is None else xp.reshape(p, shape) for p in (weight, bias))
+    outer = range(axis[0])  # blocks of leading axes only: those of a batch norm would be strided, which is slower
+    kept = tuple([1 if i in axis else n for i, n in enumerate(input.shape)])
+    rule = functools.partial(_normalized, xp, axis=axis, eps=eps)
+    return in_blocks(xp, rule, (input, w, b), outer, (input.shape, kept, kept))
 
-    mean = _total(xp, input, axis) * (1 / count)
-    out = input - mean
+
+def _normalized(xp: Any, x: Any, w: Any, b: Any, axis: Any, eps: float) -> Any:
+    """What `_normalize` returns, for a block of the input and the parameters beside it."""
+    count = _size(x.shape, axis) or 1
+    mean = _total(xp, x, axis) * (1 / count)
+    out = x - mean
     rstd = 1 / xp.sqrt(xp.sum_product(out, out, axis=axis, keepdims=True) * (1 / count) + eps)
-    w = None if weight is None else xp.reshape(weight, shape)
-    if w is None or _constant_over(axis, shape):
+    if w is None or _constant_over(axis, w.shape):
         out = mul_own(out, rstd if w is None else rstd * w)
     else:
         out = mul_own(mul_own(out, rstd), w)
-    return out if bias is None else add_own(out, xp.reshape(bias, shape)), mean, rstd
+    return out if b is None else add_own(out, b), mean, rstd
 
 
 @_normalize.joint_vjp
 def _(
     xp: Any, g: Any, input: Any, weight: Any, bias: Any, mean: Any, rstd: Any, axis: Any, shape: Any, needs: Any
 ) -> Any:
+    w = None if weight is None else xp.reshape(weight, shape)
+    outer = range(axis[0])
+    inner = axis if weight is None and bias is None else _constant_over(axis, shape)
+    own = tuple([i for i in range(input.ndim) if shape[i] == 1])
+    rule = functools.partial(_gradients, xp, axis=axis, inner=inner, own=own, needs=needs)
+    shapes = [given if needed else None for given, needed in zip((input.shape, shape, shape), needs)]
+    x, d_weight, d_bias = in_blocks(xp, rule, (input, g, mean, rstd, w), outer, shapes)
+    return (
+        x,
+        xp.reshape(d_weight, weight.shape) if needs[1] else None,
+        xp.reshape(d_bias, bias.shape) if needs[2] else None,
+    )
+
+
+def _gradients(
+    xp: Any, x: Any, g: Any, mean: Any, rstd: Any, w: Any, axis: Any, inner: Any, own: Any, needs: Any
+) -> Any:
+    """The gradients of the input, the weight and the bias, for a block of the input.
+
+    inner: the normalised axes along which the weight does not change. own: all axes along which it does not."""
     # With x the centred input and G = g * weight * rstd: d_input = G - mean(G) - x * rstd ** 2 * mean(G * x).
     count = _size(g.shape, axis) or 1
-    x = input - mean
-    w = None if weight is None else xp.reshape(weight, shape)
+    x = x - mean
     d_weight = d_bias = None
-    inner = axis if weight is None and bias is None else _constant_over(axis, shape)
     if not inner:  # layer norm: each element of a row has its own weight
-        others = tuple([i for i, n in enumerate(shape) if n == 1 and i not in axis])
-        d_bias = xp.sum(g, axis=others) if needs[2] else None
+        d_bias = xp.sum(g, axis=own, keepdims=True) if needs[2] else None
         g = g * rstd
-        d_weight = xp.sum_product(g, x, axis=others) if needs[1] else None
+        d_weight = xp.sum_product(g, x, axis=own, keepdims=True) if needs[1] else None
         if needs[0]:
             g = g if w is None else mul_own(g, w)
             x = mul_own(x, rstd * rstd * xp.sum_product(g, x, axis=axis, keepdims=True) * (-1 / count))
@@ -101,22 +127,21 @@ def _(
                 total, total_x = total * w, total_x * w
             x = mul_own(x, rstd * rstd * _total(xp, total_x, rest) * (-1 / count))
             x = add_own(add_own(x, rstd * _total(xp, total, rest) * (-1 / count)), g * scale)
-        d_bias, d_weight = (xp.sum_to(d, shape) if needs[1] or needs[2] else None for d in (d_bias, d_weight))
-    return (
-        x,
-        xp.reshape(d_weight, weight.shape) if needs[1] else None,
-        xp.reshape(d_bias, bias.shape) if needs[2] else None,
-    )
+        if needs[1] or needs[2]:
+            d_weight, d_bias = (xp.sum(d, axis=own, keepdims=True) for d in (d_weight, d_bias))
+    return x, d_weight, d_bias
 
 
 # ------------------------------------------------------------------------------------- the public forms
 
 
-def _run(input: Tensor, weight: Any, bias: Any, **attrs: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """`_normalize` with its mean and rstd. Half precision is computed in single: a sum of squares overflows it."""
-    wide = [x if x is None or x.dtype.itemsize > 2 else x.to(dtypes.float32) for x in (input, weight, bias)]
-    out, mean, rstd = _normalize.with_aux(*wide, **attrs)
-    return out.to(input.dtype), mean, rstd
+def _run(run: Any, input: Tensor, weight: Any, bias: Any, **attrs: Any) -> Any:
+    """`_normalize`, or its `with_aux`. Half precision is computed in single: a sum of squares overflows it."""
+    if input.dtype.itemsize > 2:
+        return run(input, weight, bias, **attrs)
+    wide = [x if x is None else x.to(dtypes.float32) for x in (input, weight, bias)]
+    result = run(*wide, **attrs)
+    return (result[0].to(input.dtype), *result[1:]) if type(result) is tuple else result.to(input.dtype)
 
 
 def _check(name: str, input: Tensor, channels: int, **parameters: Any) -> None:
@@ -165,7 +190,7 @@ def batch_norm(
     if input.numel() == channels:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
     axis = (0, *range(2, input.ndim))
-    out, mean, rstd = _run(input, weight, bias, axis=axis, shape=_beside(input), eps=eps)
+    out, mean, rstd = _run(_normalize.with_aux, input, weight, bias, axis=axis, shape=_beside(input), eps=eps)
     _follow(running_mean, running_var, mean, rstd, _size(input.shape, axis), momentum, eps)
     return out
 
@@ -227,7 +252,7 @@ def instance_norm(
     axis = tuple(range(2, input.ndim))
     if _size(input.shape, axis) == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {list(input.shape)}")
-    out, mean, rstd = _run(input, weight, bias, axis=axis, shape=_beside(input), eps=eps)
+    out, mean, rstd = _run(_normalize.with_aux, input, weight, bias, axis=axis, shape=_beside(input), eps=eps)
     _follow(running_mean, running_var, mean, rstd, _size(input.shape, axis), momentum, eps)
     return out
 
@@ -244,7 +269,8 @@ def layer_norm(
     input: (..., *normalized_shape), floating. weight, bias: normalized_shape, or None."""
     shape = _trailing("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     lead = input.ndim - len(shape)
-    return _run(input, weight, bias, axis=tuple(range(lead, input.ndim)), shape=(1,) * lead + shape, eps=eps)[0]
+    axis = tuple(range(lead, input.ndim))
+    return _run(_normalize, input, weight, bias, axis=axis, shape=(1,) * lead + shape, eps=eps)
 
 
 def _trailing(name: str, input: Tensor, normalized_shape: Any, **parameters: Any) -> tuple[int, ...]:
@@ -280,7 +306,7 @@ def group_norm(
     inside = (num_groups, channels // num_groups)
     grouped = reshape(input, (input.shape[0], *inside, *input.shape[2:]))
     shape = (1, *inside) + (1,) * (input.ndim - 2)
-    out, _, _ = _run(grouped, weight, bias, axis=tuple(range(2, grouped.ndim)), shape=shape, eps=eps)
+    out = _run(_normalize, grouped, weight, bias, axis=tuple(range(2, grouped.ndim)), shape=shape, eps=eps)
     return reshape(out, input.shape)
 
 

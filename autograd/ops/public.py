@@ -26,6 +26,7 @@ from .norm import *
 from .order import *
 from .pointwise_loss import *
 from .pool import *
+from .recurrent_layers import *
 from .reduce import *
 from .resize import *
 from .scatter import *

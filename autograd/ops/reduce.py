@@ -20,7 +20,7 @@ from .arithmetic import add, true_divide
 from .choose import maximum, minimum, where
 from .compare import eq, ne
 from .index import gather
-from .shape import _one_tuple, normalize_dims, reshape, unsqueeze
+from .shape import _one_tuple, clone, normalize_dims, reshape, unsqueeze
 
 __all__ = [  # fmt: skip
     "all",
@@ -253,7 +253,7 @@ def _max_or_min(whole: Any, arg: Any, between: Any, name: str, input: Tensor, di
     if dim is None:
         return _extreme(whole, name, input, None, False)
     indices = _arg(arg, name, input, dim, True)
-    values = gather(input, dim, indices) if input.ndim else input
+    values = gather(input, dim, indices) if input.ndim else clone(input)
     if not keepdim and input.ndim:
         shape = tuple(n for i, n in enumerate(values.shape) if i != dim % input.ndim)
         values, indices = reshape(values, shape), reshape(indices, shape)
@@ -342,10 +342,16 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether all elements over `dim` are true (or not 0)."""
-    return _all(input, axis=normalize_dims(dim, input.ndim, "all"), keepdims=keepdim)
+    """Whether all elements over `dim` are true (or not 0): bool, but uint8 for uint8. ``dim=()`` is no dimension."""
+    return _truth(_all, "all", input, dim, keepdim)
 
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether any element over `dim` is true (or not 0)."""
-    return _any(input, axis=normalize_dims(dim, input.ndim, "any"), keepdims=keepdim)
+    """Whether any element over `dim` is true (or not 0): bool, but uint8 for uint8. ``dim=()`` is no dimension."""
+    return _truth(_any, "any", input, dim, keepdim)
+
+
+def _truth(op: Any, name: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    axis = () if dim == () else normalize_dims(dim, input.ndim, name)
+    result: Tensor = op(input, axis=axis, keepdims=keepdim)
+    return result.to(dtypes.uint8) if input.dtype == dtypes.uint8 else result

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from backends import Array, Namespace
 
+from ..inplace import add_own, mul_own
 from ..operator import operator
 from ..tensor import Tensor
 from .arithmetic import mul, pow
@@ -153,7 +155,12 @@ def sigmoid(xp: Namespace, input: Array) -> Array:
 
     The exponent is held below the dtype's limit, so nothing overflows; where that bites, the result is
     smaller than the smallest normal number."""
-    return 1 / (1 + xp.exp(xp.minimum(-input, _EXP_LIMIT[input.dtype.itemsize])))
+    return _logistic(xp, input)
+
+
+def _logistic(xp: Any, x: Any) -> Any:
+    """1 / (1 + exp(-x)), with the exponent held where nothing overflows."""
+    return 1 / add_own(xp.exp(mul_own(xp.maximum(x, -_EXP_LIMIT[x.dtype.itemsize]), -1)), 1)
 
 
 sigmoid.vjp(lambda xp, g, out: g * (out * (1 - out)))

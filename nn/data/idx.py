@@ -6,10 +6,8 @@ their sizes as big-endian 32-bit integers, then the elements in row-major order.
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
-import zlib
 from typing import Any
 
 import numpy as np
@@ -26,6 +24,9 @@ def read_idx(path: str | os.PathLike[str]) -> Tensor:
     Raises FileNotFoundError where there is no such file, ValueError for one that is not IDX of unsigned bytes, is cut
     short, or goes on after its end. The message names the file. No header can make it allocate more than the file
     holds."""
+    import gzip  # here, as it would take a twentieth of the time of importing nn
+    import zlib
+
     name = os.fspath(path)
     if not os.path.exists(name):
         raise FileNotFoundError(f"read_idx: there is no file {name}")

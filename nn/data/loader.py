@@ -49,7 +49,8 @@ class DataLoader:
     collate_fn: makes a batch of a list of samples; by default `default_collate`, or ``dataset.batch``, where the data
     set can fetch many samples at once.
 
-    With a generator seeded alike, the batches are alike. Raises ValueError for arguments that exclude each other."""
+    With a generator seeded alike, the batches are alike. `state_dict` tells where a pass stands, so that it can be
+    resumed. Raises ValueError for arguments that exclude each other."""
 
     def __init__(
         self,
@@ -74,12 +75,53 @@ class DataLoader:
         self.dataset, self.sampler, self.generator = dataset, sampler, generator
         self.batch_size, self.drop_last, self.collate_fn = batch_size, drop_last, collate_fn
         self.batch_sampler = BatchSampler(sampler, batch_size, drop_last) if batch_sampler is None else batch_sampler
+        self._given = 0  # batches of this pass
+        self._start: Tensor | None = None  # the random state before it
+        self._resumed: tuple[int, Tensor | None] = (0, None)  # both, of a pass to be resumed
 
     def __iter__(self) -> Iterator[Any]:
         at_once = getattr(self.dataset, "batch", None) if self.collate_fn is None else None
         collate = self.collate_fn or default_collate
+        (skipped, start), self._resumed = self._resumed, (0, None)
+        now = self._random_state()
+        if skipped:
+            self._set_random_state(start)  # to draw the same order again
+        self._start, self._given = start if skipped else now, 0
         for indices in self.batch_sampler:
-            yield at_once(indices) if at_once is not None else collate([self.dataset[i] for i in indices])
+            self._given += 1
+            if self._given == skipped:
+                self._set_random_state(now)
+            if self._given > skipped:
+                yield at_once(indices) if at_once is not None else collate([self.dataset[i] for i in indices])
+        self._given = 0
+
+    def _random_state(self) -> Tensor | None:
+        """Of what orders are drawn from: the generator, or the CPU's default source; None where there is no order."""
+        if self.generator is not None:
+            return self.generator.get_state()
+        return None if isinstance(self.sampler, SequentialSampler) else autograd.get_rng_state()
+
+    def _set_random_state(self, state: Tensor | None) -> None:
+        if state is not None and self.generator is not None:
+            self.generator.set_state(state)
+        elif state is not None:
+            autograd.set_rng_state(state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the pass stands, to be saved: how many batches it has given, and the random state it began with.
+
+        Of a generator that was given the present state is there too; of the default sources it is not
+        (`autograd.get_rng_state`). A sampler that draws from something else cannot be resumed within a pass."""
+        given, start = self._resumed if self._resumed[0] else (self._given, self._start if self._given else None)
+        return {"batches": given, "start": start, "generator": self.generator and self.generator.get_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Make the next pass the rest of the one that `state_dict` was taken in. Restore default random sources first.
+
+        The batches that it had given are passed over: their numbers are drawn, their samples are not fetched."""
+        self._resumed = state_dict["batches"], state_dict["start"]
+        if self.generator is not None and state_dict["generator"] is not None:
+            self.generator.set_state(state_dict["generator"])
 
     def __len__(self) -> int:
         return len(self.batch_sampler)  # type: ignore[arg-type]

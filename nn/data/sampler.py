@@ -60,6 +60,8 @@ class RandomSampler(Sampler):
             where = None if self.generator else "cpu"
             yield from autograd.randint(0, n, (wanted,), generator=self.generator, device=where).tolist()
             return
+        if wanted and not n:
+            raise ValueError(f"RandomSampler: {wanted} samples were asked for of a data set that has none")
         while wanted > 0:
             order = shuffled(n, self.generator)[:wanted]
             yield from order

@@ -9,7 +9,7 @@ from typing import Any
 import autograd
 from autograd import Tensor
 
-from .optimizer import Optimizer, approach, check_betas, check_not_negative, zeros_for
+from .optimizer import Optimizer, blend, check_betas, check_not_negative, zeros_for
 
 
 def _adam(
@@ -37,8 +37,8 @@ def _adam(
     elif weight_decay:
         g = g + weight_decay * p
     t += 1
-    approach(m, g, 1 - betas[0])
-    approach(v, g * g, 1 - betas[1])
+    blend(m, g, betas[0])
+    blend(v, g * g, betas[1])
     if top is not None:
         top[...] = v = xp.maximum(top, v)
     root = xp.sqrt(one_minus_power(xp, betas[1], t))  # of a 0-d array, so that v need not be divided by its square

@@ -166,11 +166,10 @@ def zeros_for(
     return [[state[p][name] for p in params] for name in (*names, *filled)]
 
 
-def approach(mean: Any, value: Any, share: float) -> None:
-    """mean <- mean + share * (value - mean), as a running mean does; for rules."""
-    way = value - mean
-    way *= share
-    mean += way
+def blend(mean: Any, value: Any, beta: float) -> None:
+    """mean <- beta * mean + (1 - beta) * value, as a running mean does; for rules."""
+    mean *= beta
+    mean += (1 - beta) * value
 
 
 def check_not_negative(**settings: float) -> None:

@@ -242,3 +242,11 @@ def test_errors_say_what_is_wrong(call, error, message, device):
         return
     with pytest.raises(error, match=message):
         call(x, i)
+
+
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_extreme_of_a_0d_tensor_along_a_dimension_is_a_copy(name, device):
+    x = autograd.tensor(2.0)
+    values, _ = getattr(autograd, name)(x, 0)
+    values.zero_()
+    assert x.item() == 2.0

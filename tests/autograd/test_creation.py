@@ -108,6 +108,26 @@ def test_linspace_against_torch(arguments, device):
     np.testing.assert_allclose(x.tolist(), torch.linspace(*arguments).tolist(), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda lib: lib.logspace(0, 3, 4),
+        lambda lib: lib.logspace(2, -1, 7, base=2.0),
+        lambda lib: lib.linspace(0, 10, 4, dtype=lib.int64),
+        lambda lib: lib.arange(0.5, -3.7, -1.2, dtype=lib.int64),
+        lambda lib: lib.scalar_tensor(3),
+        lambda lib: lib.tril_indices(3, 4, 1),
+        lambda lib: lib.triu_indices(4, 3, -1, dtype=lib.int32),
+        lambda lib: lib.tril_indices(0, 3),
+    ],
+)
+def test_more_makers_against_torch(call, device):
+    torch = pytest.importorskip("torch")
+    x, t = call(autograd), call(torch)
+    assert f"torch.{x.dtype}" == str(t.dtype) and x.device == device and tuple(x.shape) == tuple(t.shape)
+    np.testing.assert_allclose(x.tolist(), t.tolist(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["zeros", "ones", "empty", "rand", "randn"])
 def test_shapes(name, device):
     make = getattr(autograd, name)

@@ -145,3 +145,9 @@ def test_render(ending, start, tmp_path):
         assert "no program to lay the graph out" in str(error)
         pytest.skip("Graphviz is not installed")
     assert path.read_bytes().startswith(start)
+
+
+def test_a_notebook_shows_the_text_where_no_picture_can_be_made(nothing_to_render_with):
+    drawn = autograd.graph(autograd.ones(2, requires_grad=True) * 2)
+    assert drawn._repr_svg_() is None
+    assert repr(drawn).startswith("digraph")

@@ -268,11 +268,38 @@ def test_hook_is_recorded_with_create_graph(device):
 def test_hook_of_the_wrong_shape(device):
     x = leaf([1.0, 2.0])
     x.register_hook(lambda g: g.sum())
-    with pytest.raises(RuntimeError, match=r"hook changed a gradient of shape \(2,\) into one of shape \(\)"):
+    with pytest.raises(RuntimeError, match=r"hook changed a gradient of float32\[2\] into one of float32\[\]"):
         (x * 2).sum().backward()
     assert x.grad is None
     with pytest.raises(RuntimeError, match="doesn't require grad"):
         autograd.ones(2).register_hook(lambda g: g)
+
+
+@pytest.mark.parametrize(
+    ("hook", "error", "message"),
+    [
+        (lambda g: g.to(autograd.float64), RuntimeError, r"float32\[2\] into one of float64\[2\]"),
+        (lambda g: 3, TypeError, "a hook must return a Tensor or None, not int"),
+    ],
+)
+def test_hook_that_returns_something_else(hook, error, message, device):
+    x = leaf([1.0, 2.0])
+    x.register_hook(hook)
+    with pytest.raises(error, match=message):
+        (x * 2).sum().backward()
+    assert x.grad is None and autograd.is_grad_enabled()
+
+
+def test_interrupted_backward_changes_no_gradient(device):
+    x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+
+    def interrupt(g):
+        raise KeyboardInterrupt
+
+    y = x * w
+    with y.register_hook(interrupt), pytest.raises(KeyboardInterrupt):
+        (y.sum() + w.sum()).backward()
+    assert x.grad is None and w.grad is None and autograd.is_grad_enabled()
 
 
 def test_retain_grad(device):
@@ -315,6 +342,14 @@ def test_no_grad_ends_when_an_error_passes():
     with pytest.raises(KeyError), autograd.no_grad():
         raise KeyError
     assert autograd.is_grad_enabled()
+
+
+def test_set_grad_enabled_as_a_decorator():
+    @autograd.set_grad_enabled(False)
+    def inside():
+        return autograd.is_grad_enabled()
+
+    assert autograd.is_grad_enabled() and not inside() and autograd.is_grad_enabled()
 
 
 def test_set_grad_enabled():

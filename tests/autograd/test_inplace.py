@@ -242,3 +242,98 @@ def test_an_expanded_tensor_is_not_written(device, write):
     with pytest.raises(RuntimeError, match=r"one place in memory.*clone\(\) it first"):
         write(base.expand(2, 3))
     assert base.tolist() == [[1.0, 1.0, 1.0]]
+
+
+def test_part_of_a_computed_tensor_changed_by_augmented_assignment(device):
+    x, w = leaf([1.0, 2.0, 3.0]), leaf(4.0)
+    y = x * 1
+    old = y[:1]
+    y[0] += w
+    y[1:] *= w
+    y[2] -= y[0]
+    assert y.tolist() == [5.0, 8.0, 7.0]
+    y.sum().backward()
+    assert x.grad.tolist() == [0.0, 4.0, 4.0] and w.grad.item() == 5.0
+    with pytest.raises(RuntimeError, match="shares memory"):
+        old * 2
+
+
+def test_part_changed_and_written_to_another_place(device):
+    y = leaf([1.0, 2.0]) * 1
+    part = y[0]
+    part += 1
+    with pytest.raises(RuntimeError, match="shares memory"):
+        y[1] = part
+
+
+@pytest.mark.parametrize("make", [lambda: autograd.zeros(2, 2), lambda: autograd.zeros(4).view(2, 2)])
+def test_part_of_a_constant_tensor_changed_by_augmented_assignment(make, device):
+    y, w = make(), leaf([1.0, 2.0])
+    y[0] += w
+    y[1] = w * 3
+    (y * y).sum().backward()
+    assert w.grad.tolist() == [2.0 + 18.0, 4.0 + 36.0]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y, w: y[0].add_(w),
+        lambda y, w: y[0].__setitem__(1, w[0]),
+        lambda y, w: y.view(-1).__setitem__(slice(2), w),
+        lambda y, w: y.T[0].copy_(w),
+    ],
+)
+def test_gradient_written_into_a_view_of_a_constant(write, device):
+    y, w = autograd.zeros(2, 2), leaf([1.0, 2.0])
+    with pytest.raises(RuntimeError, match=r"view of one that requires no grad.*clone\(\)"):
+        write(y, w)
+    assert y.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    alone = autograd.zeros(4).view(2, 2)
+    alone[0] = w
+    assert alone.requires_grad
+
+
+def test_read_only_memory():
+    fixed = np.zeros(2, np.float32)
+    fixed.setflags(write=False)
+    with pytest.raises(RuntimeError, match=r"add_: the memory .* is read-only; clone\(\) it first"):
+        autograd.from_numpy(fixed).add_(1)
+
+
+def test_error_names_the_method(device):
+    y = leaf([1.0, 2.0]).exp()
+    y.detach().zero_()
+    with pytest.raises(RuntimeError, match="overwritten in place by zero_ "):
+        y.sum().backward()
+
+
+def test_leaf_given_memory_that_was_once_written_with_a_gradient(device):
+    x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    y = x * 1
+    y.mul_(w)
+    x.data = y.detach()
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+    state = autograd.zeros(2, requires_grad=True)
+    state.requires_grad_(False)
+    state[0] = w[0]
+    state.detach_().requires_grad_()
+    (state * state).sum().backward()
+    assert state.grad.tolist() == [6.0, 0.0]
+
+
+def test_view_of_a_constant_changed_by_augmented_assignment(device):
+    y, w = autograd.zeros(2, 2), leaf([1.0, 2.0])
+    row = y[0]
+    row += w
+    with pytest.raises(RuntimeError, match=r"x \+= y has changed .* a view of one that requires no grad"):
+        (y * w).sum().backward()
+    assert w.grad is None
+    with pytest.raises(RuntimeError, match=r"x \+= y has changed"):
+        for row in y:
+            row += w
+    alone = autograd.zeros(2).view(1, 2)
+    alone += w
+    alone.sum().backward()
+    assert w.grad.tolist() == [1.0, 1.0]

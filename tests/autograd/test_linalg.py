@@ -314,6 +314,12 @@ def test_matrix_power(n, device):
         assert autograd.gradcheck(lambda x: linalg.matrix_power(x, n), leaf(a), atol=1e-4)
 
 
+def test_matrix_power_of_one_is_a_copy(device):
+    a = autograd.ones(2, 2)
+    linalg.matrix_power(a, 1).zero_()
+    assert a.sum().item() == 4.0
+
+
 def test_tensorinv_and_tensorsolve(device):
     a, b = arrays((2, 3, 6), (2, 3))
     agree(linalg.tensorinv, lambda torch, x: torch.linalg.tensorinv(x), a)

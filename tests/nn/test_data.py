@@ -232,3 +232,9 @@ def test_read_idx_damaged_or_missing(tmp_path):
         read_idx(path)
     with pytest.raises(FileNotFoundError, match="no file.*nothing-here"):
         read_idx(tmp_path / "nothing-here")
+
+
+def test_samples_of_an_empty_data_set():
+    sampler = RandomSampler([], num_samples=3)
+    with pytest.raises(ValueError, match="3 samples were asked for of a data set that has none"):
+        list(sampler)

@@ -35,7 +35,7 @@ _ABSENT = {
     "i0 special.i0e special.i1 special.i1e": "Bessel functions need polynomials of their own",
     "igamma igammac special.zeta": "needs series and continued fractions of its own",
     "special.erfcx special.log_ndtr": "needs an expansion of its own to be exact in the tail",
-    "cummax cummin logcumsumexp": "running maxima need a scan that NumPy has and CuPy has not",
+    "cummax cummin logcumsumexp": "a running maximum or logsumexp is no composite: it needs a scan of its own",
     "gradient": "three ways to space the samples, in any number of dimensions: not a composite of a few lines",
     "mode histogram": "counts for each row or each weight: not a composite of a few lines",
     "matrix_exp": "needs scaling and squaring of its own",
@@ -163,3 +163,5 @@ TOLERANCES: dict[str, dict[str, tuple[float, ...]]] = dict.fromkeys(
 )
 # PyTorch computes the positions that are read in the dtype of the input.
 TOLERANCES |= dict.fromkeys(["nn.functional.interpolate", "nn.functional.upsample_bilinear"], {"float32": (1e-4, 1e-3)})
+# Near its zeros PyTorch's polygamma has lost digits in single precision; ours is computed in double.
+TOLERANCES |= {"polygamma": {"float32": (2e-4, 1e-4)}}

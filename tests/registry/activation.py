@@ -38,7 +38,7 @@ ROWS = [
         elementwise=True,
     ),
     Row("mish", F.mish, _one, None, "nn.functional.mish", composite=True, elementwise=True),
-    Row("hardswish", F.hardswish, _one, None, "nn.functional.hardswish", composite=True, elementwise=True),
+    Row("hardswish", autograd.hardswish, _one, None, "nn.functional.hardswish", elementwise=True),
     Row("hardsigmoid", F.hardsigmoid, _one, None, "nn.functional.hardsigmoid", composite=True, elementwise=True),
     Row("softsign", F.softsign, _one, None, "nn.functional.softsign", composite=True, elementwise=True),
     Row("tanhshrink", F.tanhshrink, _one, None, "nn.functional.tanhshrink", composite=True, elementwise=True),

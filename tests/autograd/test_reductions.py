@@ -1,0 +1,88 @@
+"""Reductions over any dimensions of any shape, against PyTorch: values, dtypes, shapes, gradients and refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import autograd
+
+torch = pytest.importorskip("torch")
+
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
+DTYPES = st.sampled_from(["float64", "float32", "int64", "int32", "uint8", "bool"])
+OVER_MANY = ["sum", "mean", "amax", "amin", "all", "any", "count_nonzero", "logsumexp", "var", "std", "nansum"]
+OVER_ONE = ["prod", "argmax", "argmin", "cumsum", "cumprod", "max", "min", "softmax", "log_softmax"]
+
+
+@st.composite
+def arrays(draw):
+    """An array whose elements are distinct where it is floating, so that nothing ties."""
+    shape, dtype = draw(SHAPES), draw(DTYPES)
+    count = int(np.prod(shape))
+    values = np.random.default_rng(draw(st.integers(0, 2**16))).permutation(count).reshape(shape)
+    if dtype.startswith("float"):
+        return ((values - count / 2 + 0.3) / 4).astype(dtype)
+    return (values % 5).astype(dtype)
+
+
+def outcome(library, name, x, *args, **kwargs):
+    """What a call gives, as a list of tensors; or that it is refused."""
+    try:
+        result = getattr(library, name)(x, *args, **kwargs)
+    except (RuntimeError, IndexError, TypeError, ValueError):
+        return None
+    return [result] if not isinstance(result, tuple) else list(result)
+
+
+def compare(name, x, *args, **kwargs):
+    """Ours beside PyTorch's: values and dtypes, and for floating input the gradients of the first result."""
+    floating = x.dtype.kind == "f"
+    ours, theirs = autograd.tensor(x, requires_grad=floating), torch.tensor(x, requires_grad=floating)
+    mine, other = outcome(autograd, name, ours, *args, **kwargs), outcome(torch, name, theirs, *args, **kwargs)
+    assert (mine is None) == (other is None), f"{name}: one side refuses: ours {mine}, PyTorch {other}"
+    if mine is None:
+        return
+    tolerance = 1e-5 if np.float32 in [y.dtype for y in mine] else 1e-12
+    for y, z in zip(mine, other, strict=True):
+        assert str(y.dtype) == str(z.dtype).removeprefix("torch.")
+        np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=tolerance, atol=tolerance)
+        assert y.shape == tuple(z.shape)
+    if mine[0].requires_grad:
+        seed = np.random.default_rng(0).standard_normal(mine[0].shape).astype(x.dtype)
+        mine[0].backward(autograd.tensor(seed))
+        other[0].backward(torch.tensor(seed))
+        np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=10 * tolerance, atol=10 * tolerance)
+
+
+@pytest.mark.filterwarnings("ignore")  # of NumPy and PyTorch, about means and variances of nothing
+@pytest.mark.parametrize("name", OVER_MANY)
+@settings(max_examples=40, deadline=None)
+@given(x=arrays(), keepdim=st.booleans(), data=st.data())
+def test_over_any_dimensions(name, x, keepdim, data):
+    dims = data.draw(
+        st.lists(st.integers(-x.ndim, max(0, x.ndim - 1)), max_size=x.ndim, unique_by=lambda d: d % max(1, x.ndim))
+    )
+    if not dims and name in ("logsumexp", "var", "std"):  # for which PyTorch refuses (), or has no right gradient
+        dims = list(range(x.ndim)) or [0]
+    if name == "count_nonzero":
+        compare(name, x, dim=tuple(dims))
+    else:
+        compare(name, x, dim=tuple(dims), keepdim=keepdim)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", OVER_ONE)
+@settings(max_examples=40, deadline=None)
+@given(x=arrays(), keepdim=st.booleans(), data=st.data())
+def test_over_one_dimension(name, x, keepdim, data):
+    dim = data.draw(st.integers(-x.ndim - 1, x.ndim))  # now and then one that does not exist
+    if name in ("softmax", "log_softmax") and x.dtype.kind != "f":
+        return  # which PyTorch refuses, but for empty tensors
+    if name in ("cumsum", "cumprod", "softmax", "log_softmax"):
+        compare(name, x, dim)
+    else:
+        compare(name, x, dim, keepdim=keepdim)
