@@ -22,13 +22,10 @@ def _several(tensors: Any, what: str) -> list[Tensor]:
 
 def _seeds(outputs: list[Tensor], gradients: Any, name: str, create_graph: bool) -> tuple[list[Node], list[Any]]:
     """The nodes of `outputs`, and the gradient each starts with: checked, or 1 for a scalar."""
-    given = (
-        [None] * len(outputs)
-        if gradients is None
-        else [gradients]
-        if isinstance(gradients, Tensor)
-        else list(gradients)
-    )
+    if gradients is None:
+        given: list[Any] = [None] * len(outputs)
+    else:
+        given = [gradients] if isinstance(gradients, Tensor) else list(gradients)
     if len(given) != len(outputs):
         raise RuntimeError(f"{name}: got {len(outputs)} tensors and {len(given)} gradients")
     nodes, seeds = [], []
@@ -39,7 +36,7 @@ def _seeds(outputs: list[Tensor], gradients: Any, name: str, create_graph: bool)
                 "inputs with requires_grad=True, and compute it outside no_grad()"
             )
         if seed is None:
-            if output.numel() != 1:
+            if output._array.shape and output.numel() != 1:
                 raise RuntimeError(
                     f"{name}: gradient can be created implicitly only for a scalar, and this tensor has shape "
                     f"{list(output.shape)}; reduce it first (.sum(), .mean()), or pass the gradient of its shape"

@@ -6,7 +6,6 @@ PyTorch's, its numbers are not.
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
@@ -66,6 +65,8 @@ class Generator:
     def get_state(self) -> Tensor:
         """Where the stream stands, for `set_state`: a tensor of bytes on the CPU, which can be saved."""
         state = {"seed": self._seed, "source": backends.backend(self.device).random_state(self.source)}
+        import json
+
         return from_array(np.frombuffer(bytearray(json.dumps(state).encode()), np.uint8), None)
 
     def set_state(self, new_state: Tensor) -> Generator:
@@ -75,6 +76,8 @@ class Generator:
         if not isinstance(new_state, Tensor) or new_state.dtype != dtypes.uint8:
             raise TypeError("set_state: the state must be a tensor of uint8, as get_state gives it")
         try:
+            import json
+
             state = json.loads(backends.asnumpy(new_state._array).tobytes())
             seed, source = int(state["seed"]), state["source"]
             backends.backend(self.device).set_random_state(self.source, source)

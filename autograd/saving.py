@@ -9,10 +9,8 @@ optimizer's state_dict) is in the header besides, as JSON, with the name of each
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import secrets
 from typing import Any
 
 import backends
@@ -56,9 +54,11 @@ def save(obj: Any, f: str | os.PathLike[str]) -> None:
         structure = _encode(obj, "", tensors)
     except RecursionError:
         raise ValueError("save: the values are nested too deeply, or contain themselves") from None
+    import json
+
     metadata[_STRUCTURE] = json.dumps(structure, separators=(",", ":"))
     final = os.path.realpath(os.fspath(f))
-    partial = f"{final}.{secrets.token_hex(4)}.partial"
+    partial = f"{final}.{os.urandom(4).hex()}.partial"
     with open(partial, "xb") as file:  # which says whether there is a folder, and who may read a new file
         mode = os.fstat(file.fileno()).st_mode & 0o777
     try:
@@ -172,6 +172,8 @@ def _read_safetensors(path: str, where: backends.Device) -> Any:
         tensors = {name: on_device(file.get_tensor(name), where) for name in names}
     if _STRUCTURE not in metadata:
         return tensors
+    import json
+
     value = _decode(json.loads(metadata[_STRUCTURE]), tensors)
     if tensors:
         raise ValueError(f"its structure leaves out the tensors {sorted(tensors)[:5]}")

@@ -166,9 +166,9 @@ class Tensor(_Attached):
 
         Only leaves keep one, and tensors that asked with `retain_grad`."""
         node = self._node
-        if node is None or node.op is None:
+        if node is None:
             node = getattr(self, "_leaf", None)
-        elif node.hooks is None or RETAIN not in node.hooks:
+        elif node.op is not None and (node.hooks is None or RETAIN not in node.hooks):
             warnings.warn(
                 "this tensor is not a leaf, so backward() leaves no gradient on it; call retain_grad() on it before "
                 "backward() if you want one",

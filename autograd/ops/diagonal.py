@@ -6,7 +6,6 @@ All composites: a diagonal is read by the einsum "...ii->...i", a view, and writ
 from __future__ import annotations
 
 import builtins
-import string
 from typing import Any
 
 from ..creation import arange
@@ -46,7 +45,7 @@ def _square(shape: Any, offset: int) -> tuple[slice, slice]:
 
 def _read(matrices: Tensor, offset: int) -> Tensor:
     """The diagonal number `offset` of matrices, as a view."""
-    names = string.ascii_lowercase[: matrices.ndim - 2]
+    names = "abcdefghijklmnopqrstuvwx"[: matrices.ndim - 2]
     square = getitem(matrices, (..., *_square(matrices.shape, offset)))
     return _einsum(square, None, equation=f"{names}zz->{names}z")
 

@@ -77,11 +77,11 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
-        settings = {name: group[name] for name in ("lr", "weight_decay", "maximize")}
         if not group["momentum"]:
-            autograd.update(_descend, params, grads, **settings)
+            lr, weight_decay, maximize = group["lr"], group["weight_decay"], group["maximize"]
+            autograd.update(_descend, params, grads, lr=lr, weight_decay=weight_decay, maximize=maximize)
             return
-        settings.update({name: group[name] for name in ("momentum", "nesterov")})
+        settings = {name: group[name] for name in ("lr", "weight_decay", "maximize", "momentum", "nesterov")}
         rows = list(zip(params, grads))
         if group["dampening"]:  # which the first step of a parameter is without
             first = [row for row in rows if "momentum_buffer" not in self.state[row[0]]]
