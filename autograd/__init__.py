@@ -7,7 +7,7 @@
 >>> x.grad                                   # dy/dx = 2x + 2
 tensor(8.)
 
-Where to read on: `autograd.tensor`, then `autograd.operator`, `autograd.ops.arithmetic` and `autograd.graph`.
+Where to read on: `autograd.tensor`, then `autograd.registry`, `autograd.ops.arithmetic` and `autograd.engine`.
 """
 
 import os as _os
@@ -57,10 +57,10 @@ from .dtypes import (
 )
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .inplace import update
-from .operator import Operator, operator
 from .ops import public as _public
 from .ops.public import *
 from .random import *
+from .registry import Operator, operator
 from .saving import CheckpointError, load, save
 from .tensor import RemovableHandle, Tensor
 

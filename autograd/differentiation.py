@@ -8,7 +8,7 @@ from typing import Any
 
 import backends
 
-from .graph import Node, backpropagate, mode
+from .engine import Node, backpropagate, mode
 from .tensor import Tensor, from_array
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from .graph import Node, Pick, reachable
+from .engine import Node, Pick, reachable
 from .tensor import Tensor
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from typing import Any
 from backends import NAMESPACES, DeviceMismatchError, backend_of, device_of
 
 from . import dtypes
-from .graph import check_settled, mode, writes
+from .engine import check_settled, mode, writes
 from .tensor import Tensor
 
 
 def assign(target: Tensor, value: Tensor, name: str, holders: float = 1) -> Tensor:
     """Write `value` into the memory of `target` and make `target` its result: the one in-place write there is.
 
-    The write is noted on the clock of `graph.writes`, so that a backward that would need what was there raises.
+    The write is noted on the clock of `engine.writes`, so that a backward that would need what was there raises.
     Raises RuntimeError, before anything has changed, for a leaf that requires grad, a value of another
     shape, or one whose dtype is of a higher kind; and for a gradient written into a view of a tensor that requires
     no grad, since that tensor would not learn of it. It may be written all the same if no more than `holders` hold

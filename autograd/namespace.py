@@ -13,7 +13,7 @@ from typing import Any
 from backends import backend_of
 from backends.numpy_backend import stretched_axes
 
-from .graph import handed
+from .engine import handed
 from .ops import choose as _choose
 from .ops import compare as _compare
 from .ops import conv as _conv

@@ -1,6 +1,6 @@
 """Tensor: an array, and the node of the graph it came from.
 
-That is all it is. Operators (`autograd.operator`) make new tensors; the arithmetic, reductions and shape
+That is all it is. Operators (`autograd.registry`) make new tensors; the arithmetic, reductions and shape
 methods are attached from one table (`autograd.methods`). A tensor with a node requires grad: a leaf's node
 has no operator and keeps the gradient; any other tensor's node says how it was computed.
 """
@@ -16,7 +16,7 @@ import backends
 from backends import Array, Device
 
 from . import dtypes
-from .graph import RETAIN, Node, handed, tick
+from .engine import RETAIN, Node, handed, tick
 
 if TYPE_CHECKING:
     from .methods import Methods as _Attached

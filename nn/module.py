@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import autograd
 from autograd import RemovableHandle, Tensor
+from autograd.observe import call_module, observers
 
 from .parameter import Parameter
 
@@ -66,8 +67,14 @@ class Module:
     forward: Callable[..., Any] = _no_forward
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if observers:
+            return call_module(self, self._call, args, kwargs)
         if not self._forward_hooks and not self._forward_pre_hooks:
             return self.forward(*args, **kwargs)
+        return self._call(*args, **kwargs)
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        """The forward with its hooks."""
         for hook in list(self._forward_pre_hooks.values()):
             changed = hook(self, args)
             if changed is not None:

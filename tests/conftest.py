@@ -9,7 +9,7 @@ import pytest
 
 import autograd
 import backends
-from autograd.operator import REGISTRY, operator
+from autograd.registry import REGISTRY, operator
 
 # In CI the generated cases are the same in every run, so that a change is judged by what it changes.
 hypothesis.settings.register_profile("default", derandomize="CI" in os.environ, deadline=None)

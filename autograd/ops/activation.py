@@ -16,7 +16,7 @@ from backends import Array, Namespace
 
 from .. import dtypes
 from ..inplace import add_own, mul_own
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .transcendental import _EXP_LIMIT, _logistic
 

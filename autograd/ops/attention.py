@@ -10,8 +10,8 @@ from backends import Array, Namespace
 from .. import dtypes
 from ..creation import arange
 from ..inplace import add_own, mul_own
-from ..operator import operator
 from ..random import Generator, rand
+from ..registry import operator
 from ..tensor import Tensor
 from .choose import where
 from .compare import ge

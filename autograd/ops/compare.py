@@ -10,7 +10,7 @@ from typing import Any
 from backends import Array, Namespace
 
 from .. import dtypes
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 
 __all__ = [  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any
 from backends import Array, Namespace
 from backends.windows import Windows
 
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .shape import reshape, squeeze, unsqueeze
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from backends import Array, LinAlgError, Namespace
 
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .linalg import _flipped
 

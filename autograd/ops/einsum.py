@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from backends import Array, Namespace
 
 from .. import dtypes
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .shape import reshape
 

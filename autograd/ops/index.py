@@ -12,9 +12,9 @@ import backends
 from backends import Array, Namespace
 
 from .. import dtypes
-from ..graph import mode, writes
+from ..engine import mode, writes
 from ..inplace import assign, check_writable
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor, from_array
 from .shape import expand, normalize_dim, permute, reshape
 

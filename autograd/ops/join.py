@@ -11,7 +11,7 @@ from typing import Any
 from backends import Array, Namespace
 
 from .. import dtypes
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .shape import normalize_dim, reshape, unsqueeze
 

@@ -9,7 +9,7 @@ from typing import Any
 from backends import Array, Namespace
 
 from .. import dtypes
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import add, mul, sub
 from .choose import where

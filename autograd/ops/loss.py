@@ -9,7 +9,7 @@ from backends import Array, Namespace, backend_of
 
 from .. import dtypes
 from ..inplace import mul_own
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .choose import where
 from .compare import ne

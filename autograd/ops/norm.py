@@ -15,9 +15,9 @@ from backends import Array, Namespace
 
 from .. import dtypes
 from ..blocks import in_blocks
-from ..graph import mode
+from ..engine import mode
 from ..inplace import add_own, assign, mul_own
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .reduce import mean as _mean_of
 from .shape import clone, reshape

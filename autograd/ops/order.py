@@ -13,8 +13,8 @@ from typing import Any
 from backends import Array, Namespace
 
 from .. import dtypes
-from ..graph import handed
-from ..operator import operator
+from ..engine import handed
+from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import lerp
 from .arrange import flip, movedim

@@ -8,7 +8,7 @@ from typing import Any
 
 from backends import Array, Namespace, backend_of
 
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .activation import logsigmoid
 from .arithmetic import abs, promote, square

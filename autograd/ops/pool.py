@@ -16,7 +16,7 @@ import backends
 from backends import Array, Namespace
 from backends.windows import Windows
 
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor, from_array
 from .arithmetic import div
 from .conv import batched, int_tuple

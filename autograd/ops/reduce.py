@@ -14,7 +14,7 @@ from typing import Any
 from backends import Array, Namespace
 
 from .. import dtypes
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import add, true_divide
 from .choose import maximum, minimum, where

@@ -11,7 +11,7 @@ from typing import Any
 from backends import Array, Namespace, backend_of
 
 from .. import dtypes
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import _add, div, mul
 from .arrange import broadcast_shapes

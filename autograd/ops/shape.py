@@ -14,7 +14,7 @@ import backends
 from backends import Array, Namespace
 
 from .. import dtypes
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 
 __all__ = [  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 from backends import Array, Namespace
 
 from .. import dtypes
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import mul, promote
 from .choose import clamp, where

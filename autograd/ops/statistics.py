@@ -8,7 +8,7 @@ from typing import Any
 from backends import Array, Namespace
 
 from .. import dtypes
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .compare import ge, le, logical_and, lt
 from .index import _put

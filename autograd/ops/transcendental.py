@@ -8,7 +8,7 @@ from typing import Any
 from backends import Array, Namespace
 
 from ..inplace import add_own, mul_own
-from ..operator import operator
+from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import mul, pow
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autograd
-from autograd.graph import reachable
+from autograd.engine import reachable
 
 
 def leaf(values, dtype=None):

@@ -12,8 +12,8 @@ import pytest
 
 import autograd
 import backends
-from autograd.graph import reachable
-from autograd.operator import REGISTRY
+from autograd.engine import reachable
+from autograd.registry import REGISTRY
 from tests.registry import TABLE, Row, Sample
 
 OPERATORS = tuple(REGISTRY)  # as they were imported: tests define more

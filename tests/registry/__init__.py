@@ -5,7 +5,7 @@ called ROWS; it is found by itself)::
 
     Row("foo", autograd.foo, lambda d: [Sample(d.normal(2, 3), d.positive(3), dim=0)], numpy=np.foo, torch="foo")
 
-* the name is that in `autograd.operator.REGISTRY`: of ``_foo`` it is "foo". For a function that is no operator
+* the name is that in `autograd.registry.REGISTRY`: of ``_foo`` it is "foo". For a function that is no operator
   itself, but worth the same tests, say ``composite=True``;
 * the call is the public function, given tensors; a sample holds its arguments, NumPy arrays where it takes tensors
   (float64 arrays are differentiated, and tried as float32 too; integer and bool ones stay as they are);

@@ -36,7 +36,8 @@ from typing import Any, NoReturn, overload
 from backends import NAMESPACES, Array, BackendUnavailableError, DeviceMismatchError, LinAlgError, device_of
 
 from . import dtypes
-from .graph import Node, handed, mode, pick, writes
+from .engine import Node, handed, mode, pick, writes
+from .observe import observers, watching
 from .tensor import Tensor, from_array
 
 Vjp = Callable[..., Any]
@@ -150,7 +151,8 @@ class Operator:
             else:
                 picks.append(f"n.attrs[{name!r}]")
         # One compiled expression instead of a loop over names: this is called once per operator and backward.
-        return eval(f"lambda rule, d: lambda xp, g, s, n: rule(xp, g, {', '.join(picks)})")(rule, self.defaults)
+        source = f"lambda rule, d: lambda xp, g, s, n: rule(xp, g, {', '.join(picks)})"
+        return eval(compile(source, __file__, "eval"))(rule, self.defaults)
 
     def saved_as_tensors(self, node: Node) -> tuple[Any, ...]:
         """What `node` saved, as Tensors that know where they came from; `aux` computed anew from the inputs."""
@@ -248,10 +250,14 @@ class Operator:
                 else:
                     node = Node(self, tuple(parents), saved, attrs or None, [r.shape for r in out], out[0].dtype)
         if self.several:
-            return tuple([from_array(r, pick(node, i, r)) for i, r in enumerate(out)])
-        result = _new(Tensor)
-        result._array = out
-        result._node = node
+            result: Any = tuple([from_array(r, pick(node, i, r)) for i, r in enumerate(out)])
+        else:
+            result = _new(Tensor)
+            result._array = out
+            result._node = node
+        if observers:
+            for observer in watching():
+                observer.forward(self, operands, attrs, result, aux)
         return result
 
     def _prepare(self, inputs: Sequence[Any]) -> Sequence[Any]:
@@ -368,7 +374,7 @@ def _unary(op: Operator) -> Callable[..., Any]:
         except AttributeError:
             return general(input, **attrs)
         parent = input._node
-        if parent is None and floats and not dtypes.is_floating(array.dtype):
+        if observers or (parent is None and floats and not dtypes.is_floating(array.dtype)):
             return general(input, **attrs)
         try:
             out = forward(NAMESPACES[type(array)], array, **attrs)
@@ -402,7 +408,7 @@ def _binary(op: Operator) -> Callable[..., Any]:
         except AttributeError:
             return general(input, other)
         dtype = a.dtype
-        if dtype is not b.dtype or type(a) is not type(b):
+        if dtype is not b.dtype or type(a) is not type(b) or observers:
             return general(input, other)
         m, n = input._node, other._node
         if floats and m is None and n is None and not dtypes.is_floating(dtype):

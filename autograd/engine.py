@@ -11,7 +11,7 @@ visit `a` again after the second: in a ladder of 30 such steps, 2**30 times. A n
 on only when every node that used it has handed over its part. Nodes are numbered as they are recorded,
 and an operator can only use tensors that exist already, so "highest number first" is such an order.
 
-Reading order: `tensor`, `operator`, `ops/arithmetic`, this file, `gradcheck`.
+Reading order: `tensor`, `registry`, `ops/arithmetic`, this file, `gradcheck`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from backends import NAMESPACES, Array, backend_of
 
+from .observe import observers, watching
+
 if TYPE_CHECKING:
-    from .operator import Operator
+    from .registry import Operator
     from .tensor import Tensor
 
 tick = itertools.count(1).__next__
@@ -298,6 +300,9 @@ def backpropagate(
                 if parent is None or (inside is not None and parent not in inside):
                     continue
                 part = vjps[i](xp, g, saved, node) if parts is None else parts[i]
+                if observers:
+                    for observer in watching():
+                        observer.backward(node, g, i, part)
                 if part.dtype is not parent.dtype or part.shape != parent.shape:
                     part = _fit(part, parent, node, i, xp)
                 have = grads.get(parent)
