@@ -11,6 +11,8 @@ Where to read on: `autograd.tensor`, then `autograd.registry`, `autograd.ops.ari
 """
 
 import os as _os
+import typing as _typing
+from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 
 if _os.path.exists(_os.path.join(_os.path.dirname(__file__), "tracer.py")):
@@ -21,21 +23,24 @@ if _os.path.exists(_os.path.join(_os.path.dirname(__file__), "tracer.py")):
     )
 
 from backends import Device as device
-from backends import DeviceMismatchError, set_default_device
+from backends import DeviceMismatchError, OutOfMemoryError, set_default_device, set_float32_matmul_precision
 from backends import default_device as get_default_device
+from backends import float32_matmul_precision as get_float32_matmul_precision
 
+from . import amp, cuda, func, linalg, special
 from . import creation as _creation
-from . import linalg, special
 from . import methods as _methods  # noqa: F401  (attaches the operators to Tensor)
 from . import namespace as _namespace  # noqa: F401  (hands the Tensor namespace to the engine)
 from . import random as _random
+from .amp import GradScaler, autocast, is_autocast_enabled
+from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from .creation import *
-from .differentiation import backward, enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
-from .drawing import Graph, graph
+from .differentiation import backward, enable_grad, grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .dtypes import (
     bool,
     can_cast,
     double,
+    dtype,
     finfo,
     float,
     float16,
@@ -55,25 +60,62 @@ from .dtypes import (
     short,
     uint8,
 )
-from .gradcheck import GradcheckError, gradcheck, gradgradcheck
+from .function import Function, once_differentiable
 from .inplace import update
 from .ops import public as _public
 from .ops.public import *
 from .random import *
+from .recompute import checkpoint, checkpoint_sequential
 from .registry import Operator, operator
 from .saving import CheckpointError, load, save
 from .tensor import RemovableHandle, Tensor
 
+Size: _typing.Any = tuple  # a shape is a plain tuple
+newaxis = None
+
+if _typing.TYPE_CHECKING:
+    from .captured import CaptureError, capture
+    from .checking.derivatives import gradcheck, gradgradcheck
+    from .checking.operators import check_model
+    from .checking.replay import parity
+    from .checking.report import GradcheckError
+    from .drawing import Graph, Recording, graph
+
 # fmt: off
 __all__ = [
-    "DeviceMismatchError", "GradcheckError", "Graph", "Operator", "RemovableHandle", "Tensor", "backward", "bool",
-    "can_cast", "device", "double", "e", "enable_grad", "finfo", "float", "float16", "float32", "float64",
-    "get_default_device", "get_default_dtype", "grad", "gradcheck", "gradgradcheck", "graph", "half", "iinfo",
-    "inf", "int", "int16", "int32", "int64", "int8", "is_grad_enabled", "linalg", "long", "nan", "no_grad",
-    "operator", "pi", "promote_types", "set_default_device", "set_default_dtype", "set_grad_enabled", "short",
-    "special", "uint8", "update",
+    "CheckpointError", "DeviceMismatchError", "Function", "GradScaler", "Operator", "OutOfMemoryError",
+    "RemovableHandle", "Size", "Tensor", "amp", "autocast", "backward", "bool", "can_cast", "checkpoint",
+    "checkpoint_sequential", "cuda", "detect_anomaly", "device", "double", "dtype", "e", "enable_grad", "finfo",
+    "float", "float16", "float32", "float64", "func", "get_default_device", "get_default_dtype",
+    "get_float32_matmul_precision", "grad", "half", "iinfo", "inf", "inference_mode", "int", "int16",
+    "int32", "int64", "int8", "is_anomaly_enabled", "is_autocast_enabled", "is_grad_enabled",
+    "linalg", "load", "long", "nan", "newaxis", "no_grad", "once_differentiable",
+    "operator", "pi", "promote_types", "save", "set_default_device", "set_default_dtype", "set_detect_anomaly",
+    "set_float32_matmul_precision", "set_grad_enabled", "short", "special", "uint8", "update",
 ]
 # fmt: on
+_LATER = {
+    "CaptureError": "captured",
+    "Graph": "drawing",
+    "Recording": "drawing",
+    "capture": "captured",
+    "graph": "drawing",
+    "GradcheckError": "checking.report",
+    "check_model": "checking.operators",
+    "gradcheck": "checking.derivatives",
+    "gradgradcheck": "checking.derivatives",
+    "parity": "checking.replay",
+}
+__all__ += list(_LATER)
 __all__ += _creation.__all__
 __all__ += _random.__all__
 __all__ += [name for name in vars(_public) if not name.startswith("_")]
+
+
+def __getattr__(name):  # type: ignore[no-untyped-def]
+    """What is loaded when it is first asked for."""
+    if name in _LATER:
+        return getattr(_import_module(f".{_LATER[name]}", __name__), name)
+    if name == "bfloat16":  # not listed above, because its package may be missing
+        return _import_module(".dtypes", __name__).bfloat16
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

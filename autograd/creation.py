@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 import backends
 
 from . import dtypes
@@ -18,6 +20,7 @@ __all__ = [  # fmt: skip
     "empty",
     "empty_like",
     "eye",
+    "from_dlpack",
     "from_numpy",
     "full",
     "full_like",
@@ -52,8 +55,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         elif hasattr(data, "__array__"):  # another library's array, which knows best how to become NumPy's
             data = data.__array__()
         made = from_array(_array(data, dtype, where), None)
-    made.requires_grad = requires_grad
-    return made
+    return made.requires_grad_(requires_grad)
 
 
 def _plain(data: Any) -> Any:
@@ -63,13 +65,21 @@ def _plain(data: Any) -> Any:
 
 def _array(data: Any, dtype: Any, where: backends.Device) -> Any:
     backend = backends.backend(where)
-    is_array = hasattr(data, "dtype")
-    array = backend.asarray(data, None if dtype is None else dtypes.as_dtype(dtype), index=where.index)
+    from_numbers = dtype is None and not hasattr(data, "dtype")
+    try:
+        if from_numbers:  # their dtype is found on the host
+            array = np.array(data)
+        else:
+            array = backend.asarray(data, None if dtype is None else dtypes.as_dtype(dtype), index=where.index)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(f"tensor: the lists in it are of uneven length ({error})") from None
     if array.dtype.kind not in "biufV":
         raise TypeError(
-            f"tensor: cannot make a tensor of {type(data).__name__} (dtype {array.dtype}); it takes numbers"
+            f"tensor: cannot make a tensor of {type(data).__name__} (dtype {array.dtype}); it takes real numbers"
         )
-    if dtype is None and not is_array:  # Python numbers
+    if from_numbers:
         wanted = {"f": dtypes.get_default_dtype(), "u": dtypes.int64, "i": dtypes.int64}.get(
             array.dtype.kind, array.dtype
         )
@@ -80,7 +90,8 @@ def _array(data: Any, dtype: Any, where: backends.Device) -> Any:
             and _holds_arrays(data)
         ):
             wanted = array.dtype
-        array = array if array.dtype == wanted else backend.astype(array, wanted)
+        if type(array) is not backend.array_type or array.dtype != wanted:
+            array = backend.asarray(array, wanted, index=where.index)
     return array
 
 
@@ -109,15 +120,38 @@ def from_numpy(array: Any) -> Tensor:
     return from_array(array, None)
 
 
+def from_dlpack(ext_tensor: Any) -> Tensor:
+    """A tensor that shares the memory of another library's (CuPy, PyTorch, JAX, NumPy), wherever that lies.
+
+    ext_tensor: an object with ``__dlpack__`` and ``__dlpack_device__`` (not a bare capsule). A gradient is not carried
+    over: detach() what requires one. Raises TypeError for anything else, BufferError for memory or a dtype that we
+    do not have, BackendUnavailableError for GPU memory where CuPy or the GPU is missing."""
+    try:
+        kind, index = ext_tensor.__dlpack_device__()
+    except AttributeError:
+        raise TypeError(
+            f"from_dlpack: expected an object with __dlpack__ and __dlpack_device__, not {type(ext_tensor).__name__}"
+        ) from None
+    name = backends.DLPACK_DEVICES.get(int(kind))
+    if name is None:
+        raise BufferError(f"from_dlpack: memory of DLPack device type {kind:d} is neither the CPU's nor a CUDA GPU's")
+    array = backends.backend(backends.Device(name, index if name == "cuda" else 0)).from_dlpack(ext_tensor)
+    if array.dtype.kind not in "biufV":
+        raise BufferError(f"from_dlpack: tensors hold bools, integers and floats, not {array.dtype}")
+    return from_array(array, None)
+
+
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape, filled with one value. dtype: by default what the value is as a Python number."""
     where = backends.device(device)
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     kind = dtypes.of_number(fill_value) if dtype is None else dtypes.as_dtype(dtype)
-    made = from_array(backends.backend(where).full(_one_tuple((size,)), fill_value, kind, index=where.index), None)
-    made.requires_grad = requires_grad
-    return made
+    shape = _one_tuple((size,))
+    if min(shape, default=0) < 0:
+        raise RuntimeError(f"a tensor cannot have a negative size: {list(shape)}")
+    made = from_array(backends.backend(where).full(shape, fill_value, kind, index=where.index), None)
+    return made.requires_grad_(requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -191,8 +225,7 @@ def arange(
     if (start, step) != (0, 1):
         array = array * step + start
     made = from_array(array if array.dtype == kind else backend.astype(array, kind), None)
-    made.requires_grad = requires_grad
-    return made
+    return made.requires_grad_(requires_grad)
 
 
 def linspace(
@@ -203,8 +236,7 @@ def linspace(
     The first half is counted up from `start`, the second down from `end`; integers are rounded towards 0."""
     kind = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     made = _evenly("linspace", start, end, steps, kind, device).to(kind)
-    made.requires_grad = requires_grad
-    return made
+    return made.requires_grad_(requires_grad)
 
 
 def logspace(
@@ -220,8 +252,7 @@ def logspace(
     """`base` to the powers that `linspace` gives."""
     kind = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     made = (base ** _evenly("logspace", start, end, steps, kind, device)).to(kind)
-    made.requires_grad = requires_grad
-    return made
+    return made.requires_grad_(requires_grad)
 
 
 def _evenly(name: str, start: Any, end: Any, steps: Any, kind: dtypes.DType, device: Any) -> Tensor:
@@ -270,8 +301,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     """A matrix of n rows and m columns (n by default) with ones on the diagonal."""
     rows, columns = arange(n, device=device), arange(n if m is None else m, device=device)
     made = (rows.unsqueeze(1) == columns).to(dtype or dtypes.get_default_dtype())
-    made.requires_grad = requires_grad
-    return made
+    return made.requires_grad_(requires_grad)
 
 
 # As methods: of the dtype and on the device of an existing tensor.

@@ -8,7 +8,7 @@ from typing import Any
 
 import backends
 
-from .engine import Node, backpropagate, mode
+from .engine import Node, backpropagate, deposit, mode
 from .tensor import Tensor, from_array
 
 
@@ -72,10 +72,12 @@ def backward(
         backpropagate(nodes, seeds, None, retain, create_graph)
         return
     leaves = _several(inputs, "inputs")
+    if not leaves:
+        raise RuntimeError("backward: inputs cannot be empty")
     results = grad(tensors, leaves, grad_tensors, retain, create_graph, allow_unused=True)
     for leaf, result in zip(leaves, results):
         if result is not None:
-            leaf._node.grad = result if leaf._node.grad is None else leaf._node.grad + result  # type: ignore[union-attr]
+            deposit(leaf._node, result, create_graph)  # type: ignore[arg-type]
 
 
 def grad(
@@ -84,7 +86,9 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    *,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
     """The derivatives of the sum of `outputs` with respect to each of `inputs`, as a tuple. Touches nothing.
@@ -92,12 +96,21 @@ def grad(
     outputs, inputs: a tensor or a sequence of them; inputs may be leaves or computed on the way.
     grad_outputs: for each output the gradient it starts with, of its shape; None is 1 for a scalar.
     retain_graph, create_graph: as for `Tensor.backward`.
+    only_inputs: PyTorch's, for the sake of older programs: it must be True, and `backward` adds into other leaves.
     allow_unused: give None for an input the outputs do not depend on, instead of an error.
     materialize_grads: give zeros for it.
 
-    Raises RuntimeError as `Tensor.backward` does, and for an input that requires no grad or is not used.
+    Raises RuntimeError as `Tensor.backward` does, and for an input that requires no grad or is not used; ValueError
+    for ``allow_unused=False`` together with `materialize_grads`, and for ``only_inputs=False``. (PyTorch's
+    `is_grads_batched` is left out with `vmap`: see `autograd.func`.)
     """
     sources = _several(inputs, "inputs")
+    if not sources:
+        raise RuntimeError("grad: inputs cannot be empty")
+    if not only_inputs:
+        raise ValueError("grad: gives the gradients of its inputs only; backward() adds into the other leaves")
+    if materialize_grads and allow_unused is False:
+        raise ValueError("grad: allow_unused cannot be False with materialize_grads=True, which gives zeros")
     nodes, seeds = _seeds(_several(outputs, "outputs"), grad_outputs, "grad", create_graph)
     for i, source in enumerate(sources):
         if source._node is None:
@@ -166,6 +179,13 @@ class _Recording:
 def no_grad(function: Callable[..., Any] | None = None) -> Any:
     """``with no_grad():`` operators are not recorded, results require no grad. Also a decorator, with or without ()."""
     return _Recording(False) if function is None else _Recording(False)(function)
+
+
+def inference_mode(mode: Any = True) -> Any:
+    """`no_grad`, or with False `enable_grad`, under PyTorch's other name: as a context, or as a decorator.
+
+    What PyTorch forbids of tensors made inside, to be used by recorded operators later, is no matter here."""
+    return enable_grad() if mode is False else no_grad(mode if callable(mode) else None)
 
 
 def enable_grad(function: Callable[..., Any] | None = None) -> Any:

@@ -21,6 +21,19 @@ float16, float32, float64 = (np.dtype(n) for n in ("float16", "float32", "float6
 short, int, long, half, float, double = int16, int32, int64, float16, float32, float64
 
 finfo, iinfo = np.finfo, np.iinfo
+dtype = np.dtype  # for annotations and isinstance
+
+
+def __getattr__(name: str) -> Any:
+    """bfloat16, which the package ml_dtypes brings. CuPy computes in it; NumPy's results are often of other dtypes."""
+    if name != "bfloat16":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise AttributeError("bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from None
+    return np.dtype(ml_dtypes.bfloat16)
+
 
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2}  # V: ml_dtypes.bfloat16
 _default = float32
@@ -46,8 +59,8 @@ def is_floating(dtype: DType) -> builtins.bool:
 
 
 def as_dtype(dtype: Any) -> DType:
-    """A dtype object of a dtype, a NumPy scalar type, a name or a Python type (float means the default)."""
-    return _default if dtype is builtins.float else np.dtype(dtype)
+    """A dtype object of a dtype, a NumPy scalar type, a name or a Python type (float is float64, as in PyTorch)."""
+    return np.dtype(dtype)
 
 
 @functools.cache

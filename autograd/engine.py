@@ -11,12 +11,11 @@ visit `a` again after the second: in a ladder of 30 such steps, 2**30 times. A n
 on only when every node that used it has handed over its part. Nodes are numbered as they are recorded,
 and an operator can only use tensors that exist already, so "highest number first" is such an order.
 
-Reading order: `tensor`, `registry`, `ops/arithmetic`, this file, `gradcheck`.
+Reading order: `tensor`, `registry`, `ops/arithmetic`, this file, `checking`.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
@@ -24,13 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from backends import NAMESPACES, Array, backend_of
 
-from .observe import observers, watching
+from .observe import arriving_at, observers, tick, watching
+from .writes import writes
 
 if TYPE_CHECKING:
     from .registry import Operator
     from .tensor import Tensor
-
-tick = itertools.count(1).__next__
 
 
 class _Mode(threading.local):
@@ -115,84 +113,6 @@ def pick(node: Node | None, which: int, output: Array) -> Node | None:
     return Pick(node, which, output.shape, output.dtype)
 
 
-class _Writes:
-    """When memory was last written in place, on the clock that numbers the nodes.
-
-    A node whose saved array was written after the node was recorded must not use it. Asking costs
-    nothing while recording: only a write makes an entry here, under the identity of the memory, which all
-    views of it share. (An identity can be used again by a later array, but whatever saves that array
-    was recorded after its birth and so after the entry.)
-
-    `recorded` is the time of the last write that was itself recorded. A tensor that shares memory with
-    one so written still has its old node, while its values have moved on; using it is an error.
-    """
-
-    __slots__ = ("entries", "last", "recorded")
-
-    def __init__(self) -> None:
-        self.last = self.recorded = 0
-        self.entries: dict[tuple[type, int], tuple[int, int, str]] = {}
-
-    def mark(self, array: Array, name: str, recorded: bool = False, by: Node | None = None) -> None:
-        """Note that `name` has just written into `array`; if that was recorded, `by` is the node that did it."""
-        self.last = tick()
-        key = (type(array), backend_of(array).storage(array))
-        recorded_at = self.entries[key][1] if key in self.entries else 0
-        if recorded:
-            self.recorded = recorded_at = self.last if by is None else by.seq
-        self.entries[key] = (self.last, recorded_at, name)
-
-    def mark_all(self, arrays: Iterable[Array], name: str) -> None:
-        """Note, as one moment, that `name` writes into all of these, and that it is not recorded."""
-        now, entries = tick(), self.entries
-        self.last = now
-        for array in arrays:
-            kind = type(array)
-            key = (kind, NAMESPACES[kind].storage(array))
-            have = entries.get(key)
-            entries[key] = (now, have[1] if have else 0, name)
-
-    def forgive(self, array: Array, by: Node) -> bool:
-        """If `by` was the last recorded write into this memory, count it as not recorded, and say so."""
-        key = (type(array), backend_of(array).storage(array))
-        last, recorded_at, name = self.entries.get(key, (0, 0, ""))
-        if recorded_at != by.seq:
-            return False
-        self.entries[key] = (last, 0, name)
-        return True
-
-    def check_saved(self, node: Node) -> None:
-        """Raise if an array `node` saved has been overwritten since."""
-        for array in _flat(node.saved or ()):
-            if type(array) in NAMESPACES:
-                when, _, writer = self.entries.get((type(array), backend_of(array).storage(array)), (0, 0, ""))
-                if when > node.seq:
-                    name = node.op.name if node.op else "?"
-                    raise RuntimeError(
-                        f"{name}: a value of shape {array.shape} that its derivative needs was overwritten in "
-                        f"place by {writer} after {name} had run. Use the out-of-place form of {writer}, or "
-                        f"clone() the tensor before {writer} changes it."
-                    )
-
-    def check_alias(self, node: Node, array: Array) -> None:
-        """Raise if `array` was rewritten, with a gradient of its own, through another tensor."""
-        entry = self.entries.get((type(array), backend_of(array).storage(array)))
-        if entry is not None and entry[1] > node.seq:
-            raise RuntimeError(
-                f"a tensor of shape {array.shape} shares memory with one that {entry[2]} changed in place, and "
-                f"its recorded graph does not know of the change. Use the changed tensor, or clone() the view "
-                f"before {entry[2]}."
-            )
-
-
-def _flat(saved: tuple[Any, ...]) -> list[Any]:
-    """What a node saved, the outputs of an operator of several one by one."""
-    return [x for item in saved for x in (item if type(item) is tuple else (item,))]
-
-
-writes = _Writes()
-
-
 class _Handed:
     """What the engine uses but must not import; `autograd.namespace`, which knows everyone, hands it over.
 
@@ -239,12 +159,14 @@ def backpropagate(
     wanted: Sequence[Node] | None = None,
     retain_graph: bool = False,
     create_graph: bool = False,
+    partial: bool = False,
 ) -> dict[Node, Tensor]:
     """Carry `seeds`, the gradients of `roots`, back through the graph.
 
     Returns the gradients of the `wanted` nodes, and touches nothing else; only the part of the graph that
     leads to them is walked. Without `wanted` they are those of the leaves, and are added into the leaves.
     With `create_graph` the seeds are Tensors and every vjp runs on the Tensor namespace, so it is recorded.
+    With `partial` what the `wanted` get is a part of their gradients only, and their hooks are not called.
 
     Parts of one gradient are summed by three rules: the first is *borrowed* (a vjp may hand the same array
     to two parents, as that of add does), the second makes an array of our own, the third is added into
@@ -269,12 +191,14 @@ def backpropagate(
             g = grads.pop(node, None)
             if g is None:
                 continue
-            if node.hooks is not None:
+            if node.hooks is not None and not (partial and targets is not None and node in targets):
                 g = _run_hooks(node, g, create_graph)
                 if targets is None and RETAIN in node.hooks:
                     results[node] = _deliver(g, False, create_graph)
             if targets is not None and node in targets:
                 results[node] = _deliver(g, False, create_graph)
+                if inside is not None and not any([parent in inside for parent in node.parents]):
+                    continue  # nothing is wanted behind it, so what it keeps stays
             if type(node) is Pick:
                 whole: Any = node.parents[0]
                 parts = grads.setdefault(whole, [None] * len(whole.shape))
@@ -287,19 +211,24 @@ def backpropagate(
                 raise _freed(node)
             if node.seq < writes.last:
                 writes.check_saved(node)
-            if type(g) is list:
+            if type(g) is list and op.fills:
                 g = _fill(g, node, create_graph)
             if create_graph:
                 xp = handed.xp
                 saved = op.saved_as_tensors(node)
             else:
-                xp = NAMESPACES[type(g[0] if type(g) is list else g)]
+                xp = NAMESPACES[type(g if type(g) is not list else next(part for part in g if part is not None))]
+            if observers:
+                arriving_at(g if type(g) is not list else next(part for part in g if part is not None))
             vjps = op.vjps or op.compile()
             parts = op.joint(xp, g, saved, node) if op.joint is not None else None
             for i, parent in enumerate(node.parents):
                 if parent is None or (inside is not None and parent not in inside):
                     continue
-                part = vjps[i](xp, g, saved, node) if parts is None else parts[i]
+                if parts is None:
+                    part = vjps[i](xp, g, saved, node)
+                elif (part := parts[i]) is None:  # a `Function` may say so
+                    continue
                 if observers:
                     for observer in watching():
                         observer.backward(node, g, i, part)
@@ -321,14 +250,18 @@ def backpropagate(
                 node.saved = None
         for leaf, g in grads.items():
             if leaf.op is None and (targets is None or leaf in targets):
-                if leaf.hooks is not None:
+                if leaf.hooks is not None and not partial:
                     g = _run_hooks(leaf, g, create_graph)
                 results[leaf] = _deliver(g, leaf in owned and leaf.hooks is None, create_graph)
+    except AttributeError as error:
+        if error.name == "dtype" and error.__traceback__ is not None and error.__traceback__.tb_next is None:
+            raise _no_array(node, i, part) from None
+        raise
     finally:
         mode.recording = was_recording
     if targets is None:
         for keeper, gradient in results.items():  # only now, so that an error has changed no gradient
-            _deposit(keeper, gradient, create_graph)
+            deposit(keeper, gradient, create_graph)
     return results
 
 
@@ -338,6 +271,15 @@ def _freed(node: Node) -> RuntimeError:
         f"{name}: backward has already run through this operator and freed what it had kept. Compute the "
         "result again before the second backward (is it a value carried over from an earlier step? detach() "
         "it), or, to keep the graph, pass retain_graph=True to the first."
+    )
+
+
+def _no_array(node: Node, which: int, part: Any) -> TypeError:
+    op: Any = node.op
+    each = ", ".join([f"{name}=..." for name in op.inputs])
+    return TypeError(
+        f"{op.name}: its derivative for input {which} must be an array, but it returned a {type(part).__name__}; give "
+        f"one function for each input, {op.name}.vjp({each}), or one for all of them, {op.name}.joint_vjp"
     )
 
 
@@ -365,13 +307,15 @@ def _deliver(g: Any, is_ours: bool, create_graph: bool) -> Tensor:
     """A finished gradient as a Tensor for the user, who may write into it: so never a borrowed array."""
     if create_graph:
         return g
+    if observers:
+        arriving_at(g)
     xp = NAMESPACES[type(g)]
     if not is_ours:
         g = xp.astype(g, g.dtype)  # a copy that keeps the order in memory, which `copy` does not
     return handed.tensor(g if type(g) is xp.array_type else xp.zero_d(g, g), None)
 
 
-def _deposit(leaf: Node, g: Tensor, create_graph: bool) -> None:
+def deposit(leaf: Node, g: Tensor, create_graph: bool) -> None:
     """Add a finished gradient into a leaf: in place, so that whoever holds the gradient sees the sum."""
     if leaf.grad is None:
         leaf.grad = g
@@ -379,18 +323,28 @@ def _deposit(leaf: Node, g: Tensor, create_graph: bool) -> None:
         leaf.grad = leaf.grad + g
     else:
         total = leaf.grad._array
+        if observers:
+            arriving_at(total)
         total += g._array
         writes.mark(total, "backward")
+    if leaf.hooks is not None and DEPOSITED in leaf.hooks:
+        for owner, hook in list(leaf.hooks[DEPOSITED].values()):  # type: ignore[attr-defined]
+            tensor = owner()  # a node holds no tensor, and so knows its own weakly
+            if tensor is not None:
+                hook(tensor)
 
 
+# What a node keeps among its hooks, under handles that no hook has: it has room for what is rare nowhere else.
 RETAIN = -1
-"""The handle under which `Tensor.retain_grad` asks a node to keep its gradient."""
+"""That `Tensor.retain_grad` has asked it to keep its gradient."""
+DEPOSITED = -2
+"""The functions that `Tensor.register_post_accumulate_grad_hook` was given, by handle."""
 
 
 def _run_hooks(node: Node, g: Any, create_graph: bool) -> Any:
     """Show the finished gradient to the node's hooks in turn; each may put another in its place."""
     for handle, hook in list((node.hooks or {}).items()):
-        if handle == RETAIN:
+        if handle < 0:
             continue
         answer = hook(_deliver(g, True, create_graph))
         if answer is not None:

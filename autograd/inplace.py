@@ -9,8 +9,10 @@ from typing import Any
 from backends import NAMESPACES, DeviceMismatchError, backend_of, device_of
 
 from . import dtypes
-from .engine import check_settled, mode, writes
+from .engine import check_settled, mode
+from .observe import arriving_at, observers, watching
 from .tensor import Tensor
+from .writes import writes
 
 
 def assign(target: Tensor, value: Tensor, name: str, holders: float = 1) -> Tensor:
@@ -50,6 +52,8 @@ def assign(target: Tensor, value: Tensor, name: str, holders: float = 1) -> Tens
     if node is not None and node.saved and any([x is target._array for x in node.saved]):
         kept = backend_of(target._array).copy(target._array)  # x.mul_(w): the derivative for w needs what x was
         node.saved = tuple([kept if x is target._array else x for x in node.saved])
+    if observers:
+        arriving_at(target._array)
     if value._array is not target._array:
         try:
             target._array[...] = value._array
@@ -58,6 +62,8 @@ def assign(target: Tensor, value: Tensor, name: str, holders: float = 1) -> Tens
                 f"{name}: the memory of this tensor of shape {list(target.shape)} is read-only; clone() it first"
             ) from error
     writes.mark(target._array, name, recorded, value._node)
+    for observer in watching() if observers else ():
+        observer.written(target, value)
     if recorded:
         target._node = value._node
     if is_hidden and holders == math.inf:
@@ -110,8 +116,13 @@ def update(rule: Callable[..., None], *columns: Sequence[Tensor], **hyper: Any) 
                 if any([type(x) is not type(row[0]) or (x.shape and x.shape != row[0].shape) for x in row]):
                     raise _mismatch(rule.__name__, row)
     writes.mark_all([x for i, column in enumerate(arrays) if i != 1 for x in column], rule.__name__.strip("_"))
+    fused = NAMESPACES[kinds[0]].kernels if kinds else None
+    if fused and len(set(kinds)) == 1 and not observers and fused.update(rule.__name__, list(zip(*arrays)), hyper):
+        return
     for kind, shape, row in zip(kinds, shapes, zip(*arrays)):
         xp = NAMESPACES[kind]
+        if observers:
+            arriving_at(row[0])
         if math.prod(shape) > xp.cached:
             for piece in _pieces(xp, row):
                 rule(xp, *piece, **hyper)

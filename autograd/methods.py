@@ -7,13 +7,15 @@ below as a base of Tensor; at run time its entries are copied into Tensor.
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable
 from typing import Any
 
 from . import dtypes, linalg
-from .creation import full_like, new_empty, new_full, new_ones, new_tensor, new_zeros, zeros_like
+from .creation import full, full_like, new_empty, new_full, new_ones, new_tensor, new_zeros, zeros_like
 from .differentiation import backward_of
+from .engine import mode
 from .inplace import assign
 from .ops import arithmetic as n
 from .ops import arrange as g
@@ -33,7 +35,8 @@ from .ops import shape as s
 from .ops import special as p
 from .ops import statistics as v
 from .ops import transcendental as e
-from .random import bernoulli, multinomial, normal, rand_like
+from .ops.words import numpy_words
+from .random import bernoulli, multinomial, normal, rand_like, randint
 from .tensor import Tensor
 
 
@@ -53,7 +56,10 @@ def _inplace(function: Callable[..., Any], holders: float = 1) -> Callable[..., 
     name = getattr(function, "__name__", "").strip("_") + "_"
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return assign(self, function(self, *args, **kwargs), name, holders)
+        value = function(self, *args, **kwargs)
+        if self._node is not None and value._node is None and mode.recording and value.shape == self.shape:
+            value = i._replace(self, value.to(self.dtype), index=(Ellipsis,))  # y.zero_(): what y was has gradient 0
+        return assign(self, value, name, holders)
 
     method.__name__ = name
     method.__doc__ = f"`{name[:-1]}`, in place: writes into this tensor's memory and returns it. See `assign`."
@@ -88,6 +94,26 @@ def _bernoulli(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     if isinstance(p, Tensor):
         return bernoulli(p.expand(self.shape), generator=generator)
     return bernoulli(self, p, generator=generator)
+
+
+def _random(self: Tensor, *bounds: Any, generator: Any = None) -> Tensor:
+    """Integers drawn evenly: below a bound, between two, or all that the dtype holds exactly."""
+    if not bounds:
+        bits = {2: 11, 4: 24, 8: 53}[self.itemsize] if self.is_floating_point() else 0
+        bounds = (2**bits + 1,) if bits else (2,) if self.dtype == dtypes.bool else (dtypes.iinfo(self.dtype).max,)
+    return randint(*bounds, self.shape, generator=generator, dtype=self.dtype, device=self.device)
+
+
+def _exponential(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
+    if not lambd > 0:
+        raise RuntimeError(f"exponential_: expects lambd > 0, but found lambd={lambd}")
+    return e.log1p(-rand_like(self, generator=generator)) / -lambd
+
+
+def _fill_diagonal(self: Tensor, fill_value: float) -> Tensor:
+    if self.ndim != 2:
+        raise RuntimeError(f"fill_diagonal_: expects a matrix, not a tensor of shape {list(self.shape)}")
+    return d.diagonal_scatter(self, full((min(self.shape),), fill_value, dtype=self.dtype, device=self.device))
 
 
 def _type(self: Tensor, dtype: Any = None) -> Any:
@@ -247,9 +273,12 @@ class Methods:
         """The tensor on the CPU; itself if it is there."""
         return s.to(self, "cpu")  # type: ignore[arg-type]
 
-    def cuda(self, device: Any = None) -> Any:
-        """The tensor on a GPU: the first one, or number `device`."""
-        return s.to(self, f"cuda:{device or 0}")  # type: ignore[arg-type]
+    def cuda(self, device: Any = None, non_blocking: Any = False) -> Any:
+        """The tensor on a GPU: the first one, or number (or device) `device`."""
+        where = f"cuda:{device or 0}" if device is None or isinstance(device, builtins.int) else device
+        return s.to(self, device=where, non_blocking=non_blocking)  # type: ignore[arg-type]
+
+    pin_memory, is_pinned = s.pin_memory, s.is_pinned
 
     add_, sub_, mul_, div_, pow_ = _inplace(n.add), _inplace(n.sub), _inplace(n.mul), _inplace(n.div), _inplace(n.pow)
     floor_divide_, remainder_, fmod_ = _inplace(n.floor_divide), _inplace(n.remainder), _inplace(n.fmod)
@@ -271,7 +300,19 @@ class Methods:
     logical_not_, bitwise_not_ = _inplace(c.logical_not), _inplace(c.bitwise_not)
     bernoulli, multinomial = bernoulli, multinomial
     normal_, uniform_, bernoulli_ = _inplace(_normal), _inplace(_uniform), _inplace(_bernoulli)
-    copy_, fill_, zero_ = _inplace(_copy), _inplace(_fill), _inplace(_zero)
+    random_, exponential_ = _inplace(_random), _inplace(_exponential)
+    copy_, fill_, zero_, fill_diagonal_ = _inplace(_copy), _inplace(_fill), _inplace(_zero), _inplace(_fill_diagonal)
+    asin_, acos_, atan_, sinh_ = _inplace(e.asin), _inplace(e.acos), _inplace(e.atan), _inplace(e.sinh)
+    cosh_, exp2_, atan2_, frac_ = _inplace(e.cosh), _inplace(e.exp2), _inplace(e.atan2), _inplace(n.frac)
+    logit_, erfc_, logical_and_ = _inplace(p.logit), _inplace(p.erfc), _inplace(c.logical_and)
+    logical_or_, logical_xor_ = _inplace(c.logical_or), _inplace(c.logical_xor)
+
+    # PyTorch's second names: see `ops.synonyms`.
+    absolute, negative, multiply, divide, subtract, fix, clip = abs, neg, mul, div, sub, trunc, clamp
+    absolute_, negative_, multiply_, divide_, subtract_, clip_ = abs_, neg_, mul_, div_, sub_, clamp_
+    greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
+    arccos, arcsin, arctan, arctan2, arccosh, arcsinh, arctanh = acos, asin, atan, atan2, acosh, asinh, atanh
+    ndimension, nelement = Tensor.dim, Tensor.numel
 
 
 for _name, _entry in vars(Methods).items():
@@ -285,4 +326,4 @@ for _name, _entry in vars(Methods).items():
         "__firstlineno__",
         "__static_attributes__",
     ):
-        setattr(Tensor, _name, _entry)
+        setattr(Tensor, _name, numpy_words(_entry))

@@ -6,48 +6,31 @@ backward. The tools that explain a program are built on it; with none at work th
 
 from __future__ import annotations
 
-import os
-import sys
+import itertools
 import threading
 from collections.abc import Sequence
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from backends.ledger import Line as Line
+from backends.ledger import user_line as user_line
 
 if TYPE_CHECKING:
     from .engine import Node
     from .registry import Operator
+    from .tensor import Tensor
 
 Self = TypeVar("Self", bound="Observer")
 
+
+class CaptureError(RuntimeError):
+    """A step that `autograd.capture` cannot replay: it depends on values, or does what a replay would not do again."""
+
+
+tick = itertools.count(1).__next__
+"""The clock that puts in order whatever is recorded, written in place or called."""
+
 observers: list[Observer] = []
 """All observers at work, in any thread. The engine and the modules look here first; it is nearly always empty."""
-
-
-class Line(NamedTuple):
-    """A line of the user's program."""
-
-    file: str
-    number: int
-    function: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.number} in {self.function}"
-
-
-_ROOMS = tuple(
-    os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), room, "")
-    for room in ("autograd", "backends", "nn")
-)
-
-
-def user_line() -> Line | None:
-    """Where the user's own code last called into this library; None if that cannot be seen."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and not frame.f_code.co_filename.startswith(_ROOMS):
-        frame = frame.f_back  # an observer of the user's own
-    while frame is not None and frame.f_code.co_filename.startswith(_ROOMS):
-        frame = frame.f_back
-    return None if frame is None else Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
 
 class Observer:
@@ -57,7 +40,17 @@ class Observer:
     """
 
     modules: list[Any]
+    everywhere = False  # at work in all threads
+    casts = False  # whether `before` brings operands of different dtypes together
+    keeps_lines = False  # the engine is to note on which line a tensor is written in place
     _thread: int
+
+    def before(self, op: Operator, operands: Sequence[Any]) -> Sequence[Any]:
+        """`op` is about to run on these operands; what this returns is taken in their place."""
+        return operands
+
+    def at(self, array: Any) -> None:
+        """The engine is about to compute with this array (or Tensor), outside any operator's forward."""
 
     def forward(
         self, op: Operator, operands: Sequence[Any], attrs: dict[str, Any], result: Any, aux: tuple[Any, ...]
@@ -68,6 +61,13 @@ class Observer:
     def backward(self, node: Node, gradient: Any, which: int, part: Any) -> None:
         """The derivative of `node` for its input `which` has turned `gradient` into `part`: arrays, or Tensors where
         the derivative is recorded."""
+
+    def settings(self, optimizer: Any, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """An optimizer begins a step with these groups of settings; what this returns is taken in their place."""
+        return groups
+
+    def written(self, target: Tensor, value: Tensor, index: Any = None) -> None:
+        """`value` has been written into the memory of `target`, at an index if there is one."""
 
     def enter(self, module: Any, args: tuple[Any, ...]) -> None:
         """The forward of a module (a `nn.Module`) begins."""
@@ -95,7 +95,18 @@ class Observer:
 def watching() -> list[Observer]:
     """The observers of this thread."""
     here = threading.get_ident()
-    return [observer for observer in observers if observer._thread == here]
+    return [observer for observer in observers if observer._thread == here or observer.everywhere]
+
+
+def casting() -> bool:
+    """Whether an observer of this thread brings operands of different dtypes together, as an autocast does."""
+    return bool(observers) and any([observer.casts for observer in watching()])
+
+
+def arriving_at(array: Any) -> None:
+    """Tell the observers of this thread that the engine is about to compute with an array by itself."""
+    for observer in watching():
+        observer.at(array)
 
 
 def call_module(module: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -6,7 +6,9 @@ PyTorch's, its numbers are not.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from .tensor import Tensor, from_array
 __all__ = [  # fmt: skip
     "Generator",
     "bernoulli",
+    "dropout_mask",
     "get_rng_state",
     "manual_seed",
     "multinomial",
@@ -123,6 +126,26 @@ def set_rng_state(new_state: Tensor, device: Any = "cpu") -> None:
     default_generator(device).set_state(new_state)
 
 
+def stand(devices: Iterable[Any]) -> dict[backends.Device, Any]:
+    """Where the default sources stand, for `replayed`: of these devices, the CPU, and whichever else was used."""
+    for device in ("cpu", None, *devices):
+        default_generator(device)
+    return {where: backends.backend(where).random_state(known.source) for where, known in _defaults.items()}
+
+
+@contextlib.contextmanager
+def replayed(stood: dict[backends.Device, Any] | None) -> Iterator[None]:
+    """Inside ``with``, draw from the default sources what was drawn after `stand` gave this; None changes nothing."""
+    now = stand(()) if stood else {}
+    try:
+        for where, state in (stood or {}).items():
+            backends.backend(where).set_random_state(_defaults[where].source, state)
+        yield
+    finally:
+        for where, state in now.items():
+            backends.backend(where).set_random_state(_defaults[where].source, state)
+
+
 def _source(generator: Generator | None, device: Any) -> Any:
     if generator is None:
         return default_generator(device).source
@@ -143,8 +166,7 @@ def _draw(
     tensor = from_array(array if hasattr(array, "__setitem__") else backends.backend(where).asarray(array), None)
     if drawn != wanted:
         tensor = tensor.to(wanted)
-    tensor.requires_grad = requires_grad
-    return tensor
+    return tensor.requires_grad_(requires_grad)
 
 
 def rand(
@@ -210,8 +232,7 @@ def randint(
     array = _source(generator, where).integers(low, high, _one_tuple((values["size"],)))
     made = from_array(array if hasattr(array, "__setitem__") else backends.backend(where).asarray(array), None)
     made = made.to(dtypes.as_dtype(dtype))
-    made.requires_grad = requires_grad
-    return made
+    return made.requires_grad_(requires_grad)
 
 
 def randint_like(
@@ -252,8 +273,7 @@ def normal(
     if not tensors:
         requires_grad = options.pop("requires_grad", False)
         made = randn(() if size is None else size, generator=generator, **options) * std + mean
-        made.requires_grad = requires_grad
-        return made
+        return made.requires_grad_(requires_grad)
     if size is not None or options:
         raise TypeError("normal: the shape and dtype are those of the tensors mean and std; leave out size and options")
     if not all(x.is_floating_point() for x in tensors):
@@ -316,6 +336,29 @@ def multinomial(
     waits = -(1 - drawn).log() / where(weights == 0, 1.0, weights)
     waits = where(weights == 0, float("inf"), waits)
     return argsort(waits)[..., :num_samples]
+
+
+def dropout_mask(
+    size: Any,
+    p: float,
+    scale: float = 1.0,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
+    """`scale` with probability 1 - p, and else 0: what dropout multiplies with. (Not in PyTorch.)
+
+    On a GPU one kernel draws, compares and scales."""
+    where = generator.device if generator is not None and device is None else backends.device(device)
+    wanted = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    source = _source(generator, where)
+    if hasattr(source, "mask"):
+        return from_array(source.mask(size, p, scale, wanted), None)
+    mask = (rand(size, generator=generator, dtype=wanted, device=where) >= p).to(wanted)
+    if scale != 1:
+        mask *= scale
+    return mask
 
 
 def _readable(x: Tensor) -> bool:

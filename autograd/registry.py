@@ -33,19 +33,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, overload
 
-from backends import NAMESPACES, Array, BackendUnavailableError, DeviceMismatchError, LinAlgError, device_of
+from backends import (
+    NAMESPACES,
+    Array,
+    BackendUnavailableError,
+    DeviceMismatchError,
+    LinAlgError,
+    OutOfMemoryError,
+    cuda_hint,
+    device_of,
+)
 
 from . import dtypes
-from .engine import Node, handed, mode, pick, writes
-from .observe import observers, watching
+from .engine import Node, handed, mode, pick
+from .observe import CaptureError, observers, tick, watching
+from .shortcuts import binary, boxed, nary, new, unary
 from .tensor import Tensor, from_array
+from .writes import writes
 
 Vjp = Callable[..., Any]
 
 REGISTRY: dict[str, Operator] = {}
 """Every operator by name. Tests walk it: one without a row of samples fails the suite."""
-
-_new: Callable[[type[Tensor]], Tensor] = object.__new__
 
 
 class Operator:
@@ -54,8 +63,12 @@ class Operator:
     name: what it is called in graphs and errors. inputs: the names of its tensor arguments. vjps: one
     compiled function per input, taking (xp, g, saved, node); empty until first used. joint: the same for
     all inputs at once, or None. differentiable: whether any derivative was declared; if not, no result requires
-    grad.
+    grad. fills: whether its derivative is given zeros for those of several outputs that were not used. again: what
+    `check_model` calls to run it once more on the same operands, if that is not the operator itself.
     """
+
+    fills = True
+    again: Callable[..., Any] | None = None
 
     def __init__(self, forward: Callable[..., Any], promotes: str | None, aux: tuple[str, ...], several: bool) -> None:
         code = forward.__code__
@@ -82,24 +95,40 @@ class Operator:
         unknown = set(rules) - set(self.inputs)
         if unknown:
             raise TypeError(f"{self.name} has no input called {', '.join(sorted(unknown))}; it has {self.inputs}")
+        for rule in rules.values():
+            self._check(rule)
         self.rules.update(rules)
         self._rebuild()
 
     def joint_vjp(self, rule: Vjp) -> None:
         """Give the derivative as one function that returns a sequence with one gradient for each input."""
+        self._check(rule)
         self.joint_rule = rule
         self._rebuild()
 
+    def _check(self, rule: Vjp) -> None:
+        """Refuse a vjp with a parameter that nothing fills."""
+        code = self.forward.__code__
+        attributes = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        given = {*self.inputs, *[f"{n}_shape" for n in self.inputs], "out", *self.aux, *attributes, "needs", "inputs"}
+        unknown = [name for name in _named(rule) if name not in given]
+        if unknown and not code.co_flags & 0x08:
+            raise TypeError(
+                f"{self.name}: its vjp asks for {', '.join(unknown)}, which is no input, attribute or aux of it; after "
+                "(xp, g) a vjp names what it needs"
+            )
+
     def _rebuild(self) -> None:
         self.differentiable = bool(self.rules) or self.joint_rule is not None
+        self.vjps, self.joint = (), None  # to be compiled when first used
         self._drops.clear()
         plain = not (self.aux or self.variadic or self.several or self.joint_rule)
         if plain and len(self.inputs) == 1:
-            self.apply = _unary(self)
+            self.apply = unary(self)
         elif plain and len(self.inputs) == 2 and self.promotes and not self.forward.__code__.co_kwonlyargcount:
-            self.apply = _binary(self)
+            self.apply = binary(self)
         else:
-            self.apply = _nary(self)
+            self.apply = nary(self)
 
     def drops(self, mask: int, count: int) -> tuple[int, ...] | None:
         """Which places of (*inputs, out, *aux) not to keep, for `count` inputs of which those in `mask` (bit i:
@@ -129,8 +158,17 @@ class Operator:
             self.joint = self._picker(self.joint_rule)
             self.vjps = (None,)
         else:
-            self.vjps = tuple(self._picker(self.rules[n]) if n in self.rules else None for n in self.inputs)
+            self.vjps = tuple(self._picker(self.rules[n]) if n in self.rules else self._missing(n) for n in self.inputs)
         return self.vjps
+
+    def _missing(self, name: str) -> Any:
+        def refuse(*needs: Any) -> NoReturn:
+            raise RuntimeError(
+                f"{self.name}: its input {name!r} requires grad, but no derivative for it was given; give one by "
+                f"{self.name}.vjp({name}=...), or detach() what needs none"
+            )
+
+        return refuse
 
     def _picker(self, rule: Vjp) -> Any:
         after = ("out", *self.aux)
@@ -225,9 +263,9 @@ class Operator:
             if seen is not None:
                 seen.extend(aux)
         if self.several:
-            out = tuple([r if type(r) is kind else _boxed(r, like) for r in out])
+            out = tuple([r if type(r) is kind else boxed(r, like) for r in out])
         elif type(out) is not kind:
-            out = _boxed(out, like)
+            out = boxed(out, like)
         node: Node | None = None
         if mode.recording and self.differentiable:
             mask, bit = 0, 1
@@ -236,6 +274,8 @@ class Operator:
                     mask += bit
                     if parent.seq < writes.recorded:
                         writes.check_alias(parent, arrays[i])
+                elif writes.recorded and type(arrays[i]) is kind and arrays[i].base is not None:
+                    writes.check_stale(operands[i])
                 bit += bit
             if mask:
                 drop = self.drops(mask, len(arrays))
@@ -252,9 +292,13 @@ class Operator:
         if self.several:
             result: Any = tuple([from_array(r, pick(node, i, r)) for i, r in enumerate(out)])
         else:
-            result = _new(Tensor)
+            result = new(Tensor)
             result._array = out
             result._node = node
+        if node is None and mode.recording and self.differentiable:
+            for x in result if self.several else (result,):
+                if x._array.base is not None:
+                    x._born = tick()
         if observers:
             for observer in watching():
                 observer.forward(self, operands, attrs, result, aux)
@@ -262,6 +306,9 @@ class Operator:
 
     def _prepare(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """Bring the operands together: NumPy arrays become tensors, dtypes are promoted, 0-d CPU tensors moved."""
+        if observers:
+            for observer in watching():
+                inputs = observer.before(self, inputs)
         operands = list(inputs)
         tensors = []
         for i, x in enumerate(operands):
@@ -271,7 +318,7 @@ class Operator:
                 operands[i] = from_array(x if hasattr(x, "__setitem__") else NAMESPACES[type(x)].zero_d(x, x), None)
                 tensors.append(operands[i])
             elif x is not None and not isinstance(x, (bool, int, float)):
-                raise TypeError(f"{self.name}(): argument {i + 1} must be a tensor or a number, not {type(x).__name__}")
+                raise TypeError(f"{self.name}(): argument {i + 1} must be a tensor or a number, not {_kind(x)}")
         if len({type(t._array) for t in tensors}) > 1:
             home = next((t for t in tensors if t.ndim), tensors[0]).device
             for i, x in enumerate(operands):
@@ -302,10 +349,11 @@ class Operator:
     def fail(self, error: Exception, operands: Sequence[Any], attrs: dict[str, Any]) -> NoReturn:
         """Raise what went wrong in a forward again, with the operator's name and what it was given."""
         said = str(error)
-        if said.startswith(f"{self.name}") or isinstance(error, BackendUnavailableError):
+        if said.startswith(f"{self.name}") or isinstance(error, (BackendUnavailableError, CaptureError)):
             raise error
-        known = (IndexError, TypeError, MemoryError, NotImplementedError, LinAlgError)
+        known = (IndexError, TypeError, MemoryError, NotImplementedError, LinAlgError, OutOfMemoryError)
         kind = type(error) if type(error) in known else RuntimeError
+        said += cuda_hint(error)
         places = {str(x.device) for x in operands if isinstance(x, Tensor)}
         if len(places) > 1:
             kind, said = DeviceMismatchError, "the operands are on different devices; bring them together with .to()"
@@ -355,124 +403,6 @@ def operator(
     return make if forward is None else make(forward)
 
 
-# -------------------------------------------------------------------------------- the short ways
-#
-# Most calls of most programs have tensors of one dtype on one device. These functions are `Operator.general`
-# for that case, for one, two and any number of inputs, with every question left out that cannot arise: the
-# first two are close to the least that Python can do. Whatever they are not made for they pass on.
-
-
-def _unary(op: Operator) -> Callable[..., Any]:
-    forward, general, differentiable = op.forward, op.general, op.differentiable
-    floats = op.promotes == "float"
-    drop = op.drops(1, 1)
-    keep_input, keep_out = drop is not None and 0 not in drop, drop is not None and 1 not in drop
-
-    def apply(input: Any, **attrs: Any) -> Any:
-        try:
-            array = input._array
-        except AttributeError:
-            return general(input, **attrs)
-        parent = input._node
-        if observers or (parent is None and floats and not dtypes.is_floating(array.dtype)):
-            return general(input, **attrs)
-        try:
-            out = forward(NAMESPACES[type(array)], array, **attrs)
-        except Exception as error:
-            op.fail(error, (input,), attrs)
-        if type(out) is not type(array):
-            out = _boxed(out, array)
-        result = _new(Tensor)
-        result._array = out
-        if parent is None or not (differentiable and mode.recording):
-            result._node = None
-            return result
-        if parent.seq < writes.recorded:
-            writes.check_alias(parent, array)
-        saved = () if drop is None else (array if keep_input else None, out if keep_out else None)
-        result._node = Node(op, (parent,), saved, attrs or None, out.shape, out.dtype)
-        return result
-
-    return apply
-
-
-def _binary(op: Operator) -> Callable[..., Any]:
-    forward, general, differentiable = op.forward, op.general, op.differentiable
-    floats = op.promotes == "float"
-    drops = [op.drops(mask, 2) for mask in range(4)]
-
-    def apply(input: Any, other: Any) -> Any:
-        try:
-            a = input._array
-            b = other._array
-        except AttributeError:
-            return general(input, other)
-        dtype = a.dtype
-        if dtype is not b.dtype or type(a) is not type(b) or observers:
-            return general(input, other)
-        m, n = input._node, other._node
-        if floats and m is None and n is None and not dtypes.is_floating(dtype):
-            return general(input, other)
-        try:
-            out = forward(NAMESPACES[type(a)], a, b)
-        except Exception as error:
-            op.fail(error, (input, other), {})
-        if type(out) is not type(a):
-            out = _boxed(out, a)
-        result = _new(Tensor)
-        result._array = out
-        if (m is None and n is None) or not (differentiable and mode.recording):
-            result._node = None
-            return result
-        if m is None:
-            mask = 2
-        else:
-            mask = 1 if n is None else 3
-            if m.seq < writes.recorded:
-                writes.check_alias(m, a)
-        if n is not None and n.seq < writes.recorded:
-            writes.check_alias(n, b)
-        drop = drops[mask]
-        if drop is None:
-            saved: tuple[Any, ...] = ()
-        else:
-            saved = (None if 0 in drop else a, None if 1 in drop else b, None if 2 in drop else out)
-        result._node = Node(op, (m, n), saved, None, out.shape, out.dtype)
-        return result
-
-    return apply
-
-
-def _nary(op: Operator) -> Callable[..., Any]:
-    general, run = op.general, op.run
-    one_dtype, floats = op.promotes is not None, op.promotes == "float"
-
-    def apply(*inputs: Any, **attrs: Any) -> Any:
-        arrays: list[Any] = []
-        parents: list[Node | None] = []
-        like = None
-        for x in inputs:
-            if x is None:
-                arrays.append(None)
-                parents.append(None)
-                continue
-            try:
-                array = x._array
-            except AttributeError:
-                return general(*inputs, **attrs)
-            arrays.append(array)
-            parents.append(x._node)
-            if like is None:
-                like = array
-            elif type(array) is not type(like) or (one_dtype and array.dtype is not like.dtype):
-                return general(*inputs, **attrs)
-        if like is None or (floats and not dtypes.is_floating(like.dtype)):
-            return general(*inputs, **attrs)
-        return run(inputs, arrays, parents, like, attrs)
-
-    return apply
-
-
 # -------------------------------------------------------------------------------- small helpers
 
 
@@ -482,10 +412,12 @@ def _named(rule: Vjp) -> tuple[str, ...]:
     return code.co_varnames[2 : code.co_argcount]
 
 
-def _boxed(out: Any, like: Array) -> Array:
-    """What a forward gave, as an array: for 0-d operands NumPy gives a scalar. (`move` gives another backend's.)"""
-    there = NAMESPACES.get(type(out))
-    return out if there is not None and type(out) is there.array_type else NAMESPACES[type(like)].zero_d(out, like)
+def _kind(x: Any) -> str:
+    """The name of a value's type; for another library's array what to do with it."""
+    kind = type(x)
+    if hasattr(x, "__dlpack__"):
+        return f"a {kind.__module__}.{kind.__name__}; autograd.as_tensor takes it in"
+    return kind.__name__
 
 
 def _tensor(x: Any, node: Node | None) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
+from typing import IO, Any
 
 import backends
 
@@ -37,14 +37,23 @@ class CheckpointError(ValueError):
     """A file that cannot be loaded: damaged, of another format, or with contents that are refused."""
 
 
-def save(obj: Any, f: str | os.PathLike[str]) -> None:
-    """Write tensors and plain values to the file `f`.
+def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
+    """Write tensors and plain values to the file `f`: its name, or an object with ``write``, such as a BytesIO.
 
     obj: tensors, None, bools, numbers, strings, and dicts, lists and tuples of these, nested at will. Values come
     back by `load` as they were: tensors bit for bit, without their graphs and gradients; subclasses of dict as dicts.
 
     The file is written under another name beside `f`, and takes its place when it is complete on the disk: a crash
     leaves the old file. Raises TypeError for anything else in `obj`, and says where it was."""
+    if hasattr(f, "write"):
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "saved")
+            save(obj, path)
+            with open(path, "rb") as file:
+                f.write(file.read())
+        return
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
@@ -120,8 +129,10 @@ def _encode(value: Any, path: str, tensors: dict[str, Any]) -> Any:
     )
 
 
-def load(f: str | os.PathLike[str], map_location: Any = None, *, weights_only: bool = True) -> Any:
+def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True) -> Any:
     """Read what `save` has written to the file `f`, a safetensors file, or a file of torch.save's.
+
+    f: its name, or an object with ``read``, such as a BytesIO.
 
     map_location: the device on which to put the tensors, by default the default device.
 
@@ -136,6 +147,14 @@ def load(f: str | os.PathLike[str], map_location: Any = None, *, weights_only: b
     if callable(map_location) or isinstance(map_location, dict):
         raise TypeError("load: map_location must be one device, such as 'cpu', or None")
     where = backends.device(map_location)
+    if hasattr(f, "read"):
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, type(f).__name__)
+            with open(path, "wb") as file:
+                file.write(f.read())
+            return load(path, map_location)
     path = os.fspath(f)
     with open(path, "rb") as file:
         start = file.read(9)

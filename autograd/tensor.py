@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ import backends
 from backends import Array, Device
 
 from . import dtypes
-from .engine import RETAIN, Node, handed, tick
+from .engine import DEPOSITED, RETAIN, Node, handed
+from .observe import tick
 
 if TYPE_CHECKING:
     from .methods import Methods as _Attached
@@ -38,18 +40,27 @@ class Tensor(_Attached):
     `numpy()` converts it.
     """
 
-    __slots__ = ("__weakref__", "_array", "_leaf", "_node")
+    __slots__ = ("__weakref__", "_array", "_born", "_leaf", "_node")
     __array_ufunc__ = None  # numpy_array * tensor: NumPy steps back, and Tensor.__rmul__ answers
 
     _array: Array
     _node: Node | None
     _leaf: Node  # the node of a leaf, kept while requires_grad is off; set when first needed
+    _born: int  # of a view that requires no grad, when it was made, on the clock of `engine.writes`
 
-    def __init__(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> None:
-        if isinstance(data, Tensor):
-            self._array = data._array
+    def __init__(self, *data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> None:
+        """data: a tensor, an array or numbers; or, as in older PyTorch programs, the sizes of a tensor of zeros."""
+        if len(data) == 1 and isinstance(data[0], Tensor):
+            self._array = data[0]._array
         else:
-            self._array = backends.backend(device).asarray(data, dtype or dtypes.get_default_dtype())
+            kind, backend = dtype or dtypes.get_default_dtype(), backends.backend(device)
+            sizes = [size for size in data or (0,) if type(size) is int]
+            if sizes and len(sizes) == len(data or (0,)):
+                self._array = backend.full(tuple(sizes), 0, kind, index=backends.device(device).index)
+            elif len(data) == 1:
+                self._array = backend.asarray(data[0], kind)
+            else:
+                raise TypeError(f"Tensor: takes data, or sizes as integers, not {data}; autograd.tensor takes numbers")
         self._node = None
         if requires_grad:
             self.requires_grad = True
@@ -80,6 +91,11 @@ class Tensor(_Attached):
     def is_cuda(self) -> bool:
         """Whether the array lives on a GPU."""
         return self.device.type == "cuda"
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether the array lives in the memory of the host."""
+        return self.device.type == "cpu"
 
     @property
     def itemsize(self) -> int:
@@ -197,6 +213,12 @@ class Tensor(_Attached):
             self._node.hooks = self._node.hooks or {}
             self._node.hooks[RETAIN] = lambda gradient: None
 
+    @property
+    def retains_grad(self) -> bool:
+        """Whether backward leaves a gradient on this computed tensor, as `retain_grad` has asked; False for a leaf."""
+        node = self._node
+        return node is not None and node.op is not None and node.hooks is not None and RETAIN in node.hooks
+
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(gradient)`` in every backward, when this tensor's gradient is complete.
 
@@ -206,6 +228,20 @@ class Tensor(_Attached):
         self._node.hooks = self._node.hooks or {}
         handle = RemovableHandle(self._node.hooks)
         self._node.hooks[handle.id] = hook
+        return handle
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call ``hook(tensor)`` after every backward that has added into the `grad` of this leaf.
+
+        Returns a handle with ``remove()``. Raises RuntimeError for what is no leaf that requires grad."""
+        if self._node is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if not self.is_leaf:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        self._node.hooks = self._node.hooks or {}
+        table: Any = self._node.hooks.setdefault(DEPOSITED, {})  # type: ignore[arg-type]
+        handle = RemovableHandle(table)
+        table[handle.id] = (weakref.ref(self), hook)
         return handle
 
     def detach(self) -> Tensor:
@@ -246,13 +282,36 @@ class Tensor(_Attached):
             raise RuntimeError("can't call numpy() on a tensor that requires grad; use tensor.detach().numpy()")
         if self.device.type != "cpu":
             raise TypeError(
-                f"can't convert a tensor on {self.device} to numpy; use tensor.cpu() to copy it to host memory first"
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host "
+                "memory first."
             )
-        return self._array
+        return backends.asnumpy(self._array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         array = self.numpy()
         return array.astype(dtype) if dtype is not None or copy else array
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """The memory for another library, by the DLPack protocol: ``torch.from_dlpack(tensor)`` shares it.
+
+        Raises BufferError on a tensor that requires grad (detach() it)."""
+        if self._node is not None:
+            raise BufferError("can't export a tensor that requires grad; use tensor.detach()")
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        """The memory of a GPU tensor for Numba, CuPy and others. An AttributeError elsewhere, as PyTorch's is."""
+        if self.device.type != "cuda":
+            raise AttributeError(
+                f"can't get __cuda_array_interface__ on a tensor on {self.device}; use tensor.to('cuda') first"
+            )
+        if self._node is not None:
+            raise RuntimeError("can't get __cuda_array_interface__ on a tensor that requires grad; use tensor.detach()")
+        return self._array.__cuda_array_interface__
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers, or one number."""

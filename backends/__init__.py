@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from typing import Any, cast
 
 from . import numpy_backend
 from .contract import Array, Backend, LinAlgError, Namespace
+from .ledger import transfers
 
 __all__ = [
     "NAMESPACES",
@@ -25,12 +27,14 @@ __all__ = [
     "DeviceMismatchError",
     "LinAlgError",
     "Namespace",
+    "OutOfMemoryError",
     "backend",
     "backend_of",
     "default_device",
     "device",
     "device_of",
     "is_available",
+    "transfers",
     "use",
 ]
 
@@ -41,6 +45,10 @@ class BackendUnavailableError(RuntimeError):
 
 class DeviceMismatchError(RuntimeError):
     """Operands of one operator live on different devices."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """A device has no room for an array. Nothing was changed, and what is freed can be used again."""
 
 
 class Device:
@@ -54,7 +62,7 @@ class Device:
         self.type, self.index = type, index
 
     def __str__(self) -> str:
-        return f"{self.type}:{self.index}" if self.type == "cuda" else self.type
+        return f"{self.type}:{self.index}" if self.type == "cuda" or self.index else self.type
 
     def __repr__(self) -> str:
         return f"device({str(self)!r})"
@@ -73,6 +81,9 @@ class Device:
 
 _BACKENDS = {"numpy": "cpu", "cupy": "cuda", "standin": "standin"}
 _MODULES = {"cpu": "numpy_backend", "cuda": "cupy_backend", "standin": "standin"}
+
+DLPACK_DEVICES = {1: "cpu", 2: "cuda", 3: "cpu", 12: "standin", 13: "cuda"}
+"""What DLPack's device types (kDLCPU, kDLCUDA, kDLCUDAHost, kDLExtDev, kDLCUDAManaged) are here."""
 
 NAMESPACES: dict[type, Backend] = dict.fromkeys(numpy_backend.array_types, cast(Backend, numpy_backend))
 """From the type of an array to the module that computes on it; a backend is added when it is loaded.
@@ -100,15 +111,32 @@ def backend(where: Device | str | None = None) -> Backend:
     """The module that computes on a device, loaded on first use.
 
     Raises BackendUnavailableError, saying what to install or what was found, where it cannot run."""
-    kind = device(where).type
-    module = _loaded.get(kind)
-    return module if module is not None else _load(kind)
+    place = device(where)
+    module = _loaded.get(place.type) or _load(place.type)
+    if place.index and place.type != "cpu" and place not in _further:
+        _enter(place, module)
+    return module
+
+
+_further: set[Device] = set()  # the devices in use that are not the first of their kind
+on_further_device: list[Callable[[], None]] = []
+"""What is called when a program goes beyond the first device of a kind: `autograd` then minds which one is current."""
+
+
+def _enter(place: Device, module: Backend) -> None:
+    count = module.device_count()
+    if place.index >= count:
+        raise BackendUnavailableError(f"there is no device {place}: {count} of this kind can be used, counted from 0")
+    for call in on_further_device:
+        call()
+    _further.add(place)
 
 
 def _load(kind: str) -> Backend:
     if kind == "cuda":
         _require_gpu()
     module = cast(Backend, importlib.import_module(f".{_MODULES[kind]}", __name__))
+    module.set_precision(_precision)
     NAMESPACES[module.array_type] = module
     _loaded[kind] = module
     return module
@@ -131,9 +159,26 @@ def _require_gpu() -> None:
         count, found = 0, f"it says: {error}"
     if count == 0:
         raise BackendUnavailableError(
-            f"CuPy {cupy.__version__} is installed, but no GPU can be used; {found}. Check the NVIDIA "
+            f"CuPy {cupy.__version__} is installed, but no GPU can be used; {found}. {_driver(cupy)}Check the NVIDIA "
             'driver with nvidia-smi, and CUDA_VISIBLE_DEVICES. On the CPU, use device="cpu".'
         )
+
+
+def _driver(cupy: Any) -> str:
+    """What is wrong with the NVIDIA driver, if that can be told: a sentence, or nothing."""
+    try:
+        driver, built = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.runtimeGetVersion()
+    except Exception:  # of a CuPy that cannot even say this
+        return ""
+    if not driver:
+        return "There is no NVIDIA driver. "
+    if driver >= built:
+        return ""
+    have, need = (f"{version // 1000}.{version % 1000 // 10}" for version in (driver, built))
+    return (
+        f"The driver is too old: it goes up to CUDA {have}, and this CuPy is built for {need}. Update the driver, or "
+        "install the CuPy of its CUDA version (pip install 'cadena[gpu-cuda12]'). "
+    )
 
 
 def is_available(name: str) -> bool:
@@ -143,6 +188,32 @@ def is_available(name: str) -> bool:
     except BackendUnavailableError:
         return False
     return True
+
+
+def loaded() -> tuple[str, ...]:
+    """The types of the devices that have been used so far; "cpu" is always there."""
+    return tuple(_loaded)
+
+
+_precision = "highest"
+
+
+def float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` has set; "highest" at first."""
+    return _precision
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Let float32 products be computed in full ("highest"), or on a GPU from operands rounded to TF32 ("high",
+    "medium"), which has float32's range and 10 bits of fraction. The CPU always computes in full.
+
+    Raises ValueError for anything else."""
+    global _precision
+    if precision not in ("highest", "high", "medium"):
+        raise ValueError(f'set_float32_matmul_precision: expected "highest", "high" or "medium", not {precision!r}')
+    for module in _loaded.values():
+        module.set_precision(precision)
+    _precision = precision
 
 
 def backend_of(array: Array) -> Backend:
@@ -187,6 +258,19 @@ def asnumpy(array: Array) -> Any:
     return backend_of(array).asnumpy(array)
 
 
-def move(array: Array, target: Device) -> Array:
-    """A copy of an array on another device."""
-    return backend(target).asarray(asnumpy(array), index=target.index)
+def move(array: Array, target: Device, non_blocking: bool = False) -> Array:
+    """A copy of an array on another device; between two of one kind it does not pass through the host.
+
+    non_blocking: of pinned memory, which then must not be written before the copy is done."""
+    here, there = backend_of(array), backend(target)
+    return there.asarray(array if here is there else here.asnumpy(array), None, target.index, non_blocking)
+
+
+def cuda_hint(error: BaseException) -> str:
+    """What to say besides of an error that CUDA raised: where to look for its cause; "" for any other error."""
+    if not type(error).__name__.startswith(("CUDA", "CUBLAS", "CUSOLVER")):
+        return ""
+    return (
+        ". The GPU works behind the program, so an earlier operator may be the cause: run again with "
+        "CUDA_LAUNCH_BLOCKING=1 to see which. After an illegal address nothing can be computed in this process any more"
+    )

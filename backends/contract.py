@@ -37,6 +37,9 @@ class LinAlgError(RuntimeError):
 class Namespace(Protocol):
     """What a player of `xp` offers. A test holds every player against this list."""
 
+    kernels: Any
+    """Kernels of our own for whole operators (`backends.kernels.Kernels`), on a GPU; None for everyone else."""
+
     # Elementwise, one argument. Floating input unless said otherwise.
     def abs(self, x: Array, /) -> Array: ...
     def sign(self, x: Array, /) -> Array: ...
@@ -205,17 +208,40 @@ class Backend(Namespace, Protocol):
     """How many elements of an array a chain of elementwise steps goes through at a time, to stay in the processor's
     cache; infinity where kernels are launched one by one, and pieces would only be more launches."""
 
-    def asarray(self, data: Any, dtype: Any = None, index: int = 0) -> Array:
-        """A new array on device number `index`, copied from nested lists, numbers or a NumPy array."""
+    def asarray(self, data: Any, dtype: Any = None, index: int = 0, non_blocking: bool = False) -> Array:
+        """A new array on device number `index`, copied from nested lists, numbers, a NumPy array, or one of its own.
+
+        The source may be written at once afterwards; but not, with `non_blocking`, a `pinned` one."""
+
+    def pinned(self, x: Any) -> Any:
+        """A copy of a NumPy array in host memory from which this kind of device copies by itself, as fast as can be."""
+
+    def is_pinned(self, x: Any) -> bool:
+        """Whether a NumPy array is in such memory."""
 
     def asnumpy(self, x: Array, /) -> Any:
         """The same values as a NumPy array: `x` itself on NumPy, a copy from the device elsewhere."""
+
+    def from_dlpack(self, x: Any, /) -> Array:
+        """An array on the memory of an object of DLPack's protocol that lies on this kind of device."""
 
     def zero_d(self, x: Any, like: Array, /) -> Array:
         """What a function gave back for 0-d operands, as an array (NumPy gives scalars)."""
 
     def index_of(self, x: Array, /) -> int:
         """The number of the device that holds `x`."""
+
+    def device_count(self) -> int:
+        """How many devices of this kind can be used."""
+
+    def set_precision(self, precision: str) -> None:
+        """See `backends.set_float32_matmul_precision`."""
+
+    def synchronize(self, index: int) -> None:
+        """Wait until device number `index` has done all it was given."""
+
+    def use_device(self, index: int) -> None:
+        """Let what follows in this thread compute on device number `index`, where its operands must be."""
 
     def storage(self, x: Array, /) -> int:
         """An identity of the memory behind `x`, shared by all its views."""

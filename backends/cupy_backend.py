@@ -6,10 +6,14 @@ NumPy spells differently, a device to choose (``index``), or a view to recognise
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import cupy
+import cupyx
+import numpy
 from cupy import (  # noqa: F401  (these are the dialect)
     abs,
     arccos,
@@ -19,7 +23,6 @@ from cupy import (  # noqa: F401  (these are the dialect)
     arctan,
     arctan2,
     arctanh,
-    argwhere,
     ceil,
     concatenate,
     cos,
@@ -38,7 +41,6 @@ from cupy import (  # noqa: F401  (these are the dialect)
     logical_not,
     logical_or,
     logical_xor,
-    matmul,
     maximum,
     minimum,
     rint,
@@ -54,16 +56,40 @@ from cupy import (  # noqa: F401  (these are the dialect)
 )
 from cupyx.scipy.special import erf, erfc  # noqa: F401
 
+from . import cupy_memory  # noqa: F401  (puts our allocator before CuPy's pool)
 from .contract import Array, Axis, Shape
 from .cupy_linalg import cholesky, eigh, einsum, inv, qr, slogdet, solve, solve_triangular, svd  # noqa: F401  (and these)
+from .cupy_products import matmul, set_precision  # noqa: F401  (and this)
+from .cupy_random import Philox
+from .cupy_waits import listen, noted
+from .cupy_windows import CudaWindows
+from .kernels import Kernels, source
+from .ledger import note, note_array, open_ledgers
 from .numpy_backend import stretched_axes
 from .numpy_scatter import may_repeat
-from .windows import WindowKernels
 
 device_type = "cuda"
 reads_are_free = False
 cached = float("inf")
 array_type = cupy.ndarray
+listen()
+
+
+@functools.cache
+def _module(file: str, macro: str) -> Any:
+    """A file of our kernels, compiled by NVRTC at the first launch; CuPy keeps the result on the disk."""
+    return cupy.RawModule(code=source(file), options=("-std=c++17", f"-D{macro}"))
+
+
+def _compile(file: str, macro: str, name: str) -> Callable[..., None]:
+    return _module(file, macro).get_function(name)
+
+
+kernels = Kernels(cupy, _compile)
+
+
+def argwhere(x: Array, /) -> Array:
+    return noted(lambda: note("wait", "argwhere"), cupy.argwhere, x)
 
 
 def sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -136,10 +162,13 @@ def flip(x: Array, /, axis: tuple[int, ...]) -> Array:
 
 
 def put(x: Array, index: Any, shape: Shape, /) -> Array:
-    out = cupy.zeros(shape, x.dtype)
     if may_repeat(index):
+        if isinstance(index, cupy.ndarray) and (rows := kernels.put_rows(x, index, shape)) is not None:
+            return rows
+        out = cupy.zeros(shape, x.dtype)
         cupy.add.at(out, index, x)
     else:
+        out = cupy.zeros(shape, x.dtype)
         out[index] = x
     return out
 
@@ -168,7 +197,7 @@ def put_along_axis(x: Array, indices: Array, /, axis: int, shape: Shape) -> Arra
     return out
 
 
-_windows = WindowKernels(cupy, block=float("inf"), columns=float("inf"))
+_windows = CudaWindows(cupy, kernels, matmul)
 convolve, convolve_input, convolve_weight = _windows.convolve, _windows.convolve_input, _windows.convolve_weight
 unfold, fold = _windows.unfold, _windows.fold
 max_windows, sum_windows, spread_windows = _windows.max_windows, _windows.sum_windows, _windows.spread_windows
@@ -183,11 +212,11 @@ def fold_along_axis(x: Array, indices: Array, value: Array, /, axis: int, how: s
     out, place = x.copy(), [cupy.broadcast_to(i, indices.shape).ravel() for i in _along(indices, axis)]
     numbers, value = cupy.zeros_like(place[0]), value.ravel()
     for i, size in zip(place, x.shape):
-        numbers = numbers * size + i % max(size, 1)
+        numbers = numbers * size + i % (size or 1)
     flat, order = out.reshape(-1), cupy.argsort(numbers)
     in_order = numbers[order]
     rank = cupy.arange(len(order)) - cupy.searchsorted(in_order, in_order)
-    for done in range(int(rank.max()) + 1 if len(order) else 0):
+    for done in range(noted(lambda: note("wait", "fold_along_axis"), int, rank.max()) + 1 if len(order) else 0):
         which = order[rank == done]
         flat[numbers[which]] = _folds[how](flat[numbers[which]], value[which])
     return flat.reshape(out.shape)
@@ -209,13 +238,33 @@ def arange(n: int, /, like: Array, dtype: Any = None) -> Array:
     return cupy.arange(n, dtype=dtype or like.dtype)
 
 
-def asarray(data: Any, dtype: Any = None, index: int = 0) -> Array:
+def pinned(x: Any) -> Any:
+    out = cupyx.empty_pinned(x.shape, x.dtype)
+    out[...] = x
+    return out
+
+
+def is_pinned(x: Any) -> bool:
+    return bool(cupy.cuda.pinned_memory.is_memory_pinned(x.ctypes.data))
+
+
+def asarray(data: Any, dtype: Any = None, index: int = 0, non_blocking: bool = False) -> Array:
+    # CuPy copies host memory into a pinned buffer, from which the device goes on by itself. What is pinned already it
+    # does not copy, so that whoever may write there at once has to wait.
+    must_wait = not non_blocking and isinstance(data, numpy.ndarray) and data.size > 0 and is_pinned(data)
     with cupy.cuda.Device(index):
-        return cupy.array(data, dtype)
+        made = cupy.array(data, dtype, blocking=must_wait)
+    if open_ledgers and not isinstance(data, cupy.ndarray):
+        note_array("to device", made)
+    return made
 
 
 def asnumpy(x: Array, /) -> Any:
-    return cupy.asnumpy(x)
+    return noted(lambda: note_array("to host", x), cupy.asnumpy, x)
+
+
+def from_dlpack(x: Any, /) -> Array:
+    return cupy.from_dlpack(x)
 
 
 def zero_d(x: Any, like: Array, /) -> Array:
@@ -224,6 +273,19 @@ def zero_d(x: Any, like: Array, /) -> Array:
 
 def index_of(x: Array, /) -> int:
     return int(x.device.id)
+
+
+def device_count() -> int:
+    return int(cupy.cuda.runtime.getDeviceCount())
+
+
+def synchronize(index: int) -> None:
+    with cupy.cuda.Device(index) as device:
+        noted(lambda: note("wait", "synchronize"), device.synchronize)
+
+
+def use_device(index: int) -> None:
+    cupy.cuda.Device(index).use()
 
 
 def storage(x: Array, /) -> int:
@@ -255,15 +317,25 @@ def full(shape: Shape, value: Any, dtype: Any, index: int = 0) -> Array:
         return cupy.full(shape, value, dtype)
 
 
-def random(seed: int, index: int = 0) -> Any:
-    with cupy.cuda.Device(index):
-        return cupy.random.default_rng(seed)
+class _Source(Philox):
+    """The random source of one GPU."""
+
+    def __init__(self, seed: int, index: int) -> None:
+        super().__init__(kernels, cupy.empty, seed)
+        self._index = index
+
+    def _draw(self, *args: Any, **options: Any) -> Array:
+        with cupy.cuda.Device(self._index):
+            return super()._draw(*args, **options)
 
 
-def random_state(source: Any, /) -> Any:
-    return source.bit_generator._state.get().tobytes().hex()  # CuPy has no public name for it
+def random(seed: int, index: int = 0) -> Philox:
+    return _Source(seed, index)
 
 
-def set_random_state(source: Any, state: Any, /) -> None:
-    kept = source.bit_generator._state
-    kept[...] = cupy.frombuffer(bytes.fromhex(state), kept.dtype)
+def random_state(source: Philox, /) -> Any:
+    return source.get_state()
+
+
+def set_random_state(source: Philox, state: Any, /) -> None:
+    source.set_state(state)

@@ -15,6 +15,8 @@ import cupyx
 import numpy as np
 
 from .contract import Array, LinAlgError
+from .cupy_waits import noted
+from .ledger import note
 from .numpy_linalg import substitute
 
 _BLOCK = 32
@@ -28,7 +30,7 @@ def _refusing(message: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
         def refusing(*args: Any, **kwargs: Any) -> Any:
             try:
                 with cupyx.errstate(linalg="raise"):
-                    return function(*args, **kwargs)
+                    return noted(lambda: note("wait", function.__name__), function, *args, **kwargs)
             except np.linalg.LinAlgError:
                 raise LinAlgError(message) from None
 
@@ -38,6 +40,9 @@ def _refusing(message: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 
 def einsum(equation: str, x: Array, y: Array | None = None, /) -> Array:
+    if x.dtype.kind == "V":  # bfloat16, of which CuPy has no products of stacks
+        single = [a.astype("float32") for a in (x, y) if a is not None]
+        return cupy.einsum(equation, *single).astype(x.dtype)
     return cupy.einsum(equation, x) if y is None else cupy.einsum(equation, x, y)
 
 

@@ -3,12 +3,15 @@
 Code that mixes host and device arrays works on NumPy by accident and fails on a GPU. On the stand-in it
 fails here, on any machine: a stand-in array is never converted to or from NumPy implicitly, no function
 takes a NumPy array beside one, the flags cannot lock it, and every result is an array, 0-d ones too.
+There are two of it, "standin" and "standin:1"; as on CuPy one of them is current, and computes on its own arrays
+only. What on a GPU would be a copy or a wait is written into the ledger (`backends.ledger`).
 ``device="standin"`` selects it; the suite runs on it wherever it runs on NumPy.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,45 +19,99 @@ import numpy as np
 
 from . import numpy_backend
 from .contract import Array, Shape, dialect
+from .ledger import note, note_array, open_ledgers
 
 device_type = "standin"
 reads_are_free = False
+kernels: Any = None
 cached = 4  # small, so that tests go piece by piece
 
 
 class StandinArray:
     """An array on the stand-in device. It answers to the dialect, and to nothing else."""
 
-    __slots__ = ("_host",)
+    __slots__ = ("_host", "_index")
     __array_ufunc__ = None  # numpy_array * standin_array: our reflected operator is asked, and refuses
 
-    def __init__(self, host: np.ndarray[Any, Any]) -> None:
-        self._host = host
+    def __init__(self, host: np.ndarray[Any, Any], index: int | None = None) -> None:
+        self._host, self._index = host, _current.index if index is None else index
 
     shape = property(lambda self: self._host.shape)
     ndim = property(lambda self: self._host.ndim)
     dtype = property(lambda self: self._host.dtype)
     base = property(lambda self: self._host.base)
 
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._host  # a capsule can only be taken by those who know this device: us
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 12, 0  # kDLExtDev
+
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("a stand-in array is not converted to NumPy implicitly; call asnumpy()")
 
     def __bool__(self) -> bool:
+        if open_ledgers:
+            note("wait", "the truth of a value")
         return bool(self._host)
 
     def __getitem__(self, index: Any) -> StandinArray:
-        return _wrap(self._host[_unwrap(index)])
+        if open_ledgers:
+            _note_index(index)
+        return _wrap(_unwrap(self)[_unwrap(index)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._host[_unwrap(index)] = _unwrap(value)
+        if open_ledgers and isinstance(index, tuple):
+            _note_index(index)
+        _unwrap(self)[_unwrap(index)] = _unwrap(value)
 
     def __repr__(self) -> str:
         return f"standin_{self._host!r}"
 
 
+class _Current(threading.local):
+    """The number of the device on which this thread computes."""
+
+    index = 0
+
+
+_current = _Current()
+
+
+def device_count() -> int:
+    return 2
+
+
+def set_precision(precision: str) -> None:
+    pass
+
+
+def synchronize(index: int) -> None:
+    if open_ledgers:
+        note("wait", "synchronize")
+
+
+def use_device(index: int) -> None:
+    _current.index = index
+
+
+def _note_index(index: Any) -> None:
+    """What an index costs on a GPU: a mask is counted before it can be read, a list is copied there."""
+    for part in index if isinstance(index, tuple) else (index,):
+        if isinstance(part, StandinArray) and part.dtype == bool and part.ndim:
+            note("wait", "an index of bools")
+        elif isinstance(part, list):
+            note("to device", "an index that is a list")
+
+
 def _unwrap(x: Any) -> Any:
     """The host array inside, for one argument of a function; a bare NumPy array is refused."""
     if isinstance(x, StandinArray):
+        if x._index != _current.index:
+            raise ValueError(
+                f"the device where the array resides ({x._index}) is different from the current device "
+                f"({_current.index})"
+            )
         return x._host
     if isinstance(x, (np.ndarray, np.generic)) and not isinstance(x, np.dtype):
         raise TypeError(f"unsupported type {type(x)}: a NumPy array met an array of the stand-in device")
@@ -88,7 +145,7 @@ def _operator(name: str) -> Callable[..., Any]:
     function = getattr(np.ndarray, name)
 
     def method(self: StandinArray, *others: Any) -> Any:
-        return _wrap(function(self._host, *(_unwrap(x) for x in others)), self._host)
+        return _wrap(function(_unwrap(self), *(_unwrap(x) for x in others)), self._host)
 
     return method
 
@@ -103,19 +160,78 @@ for _name in (
     setattr(StandinArray, f"__{_name}__", _operator(f"__{_name}__"))
 StandinArray.__hash__ = object.__hash__  # type: ignore[method-assign]
 
-globals().update({name: _lift(getattr(numpy_backend, name)) for name in dialect()})
-holders, is_contiguous, is_expanded, storage, empty_like = (
-    _lift(getattr(numpy_backend, name)) for name in ("holders", "is_contiguous", "is_expanded", "storage", "empty_like")
+_WAITS = {"argwhere", "fold_along_axis", "inv", "solve", "cholesky", "svd", "eigh"}  # as `cupy_backend` has them
+
+
+def _lift_waiting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that on a GPU looks at values, to know a size or whether there is an answer."""
+    lifted = _lift(function)
+
+    def waiting(*args: Any, **kwargs: Any) -> Any:
+        if open_ledgers:
+            note("wait", name)
+        return lifted(*args, **kwargs)
+
+    return waiting
+
+
+globals().update(
+    {
+        name: (functools.partial(_lift_waiting, name) if name in _WAITS else _lift)(getattr(numpy_backend, name))
+        for name in dialect()
+    }
 )
+empty_like = _lift(numpy_backend.empty_like)
 array_type = StandinArray
 
 
-def asarray(data: Any, dtype: Any = None, index: int = 0) -> Array:
-    return StandinArray(np.array(data, dtype))
+def holders(x: Array, /) -> int:
+    return numpy_backend.holders(x._host)
+
+
+def is_contiguous(x: Array, /) -> bool:
+    return numpy_backend.is_contiguous(x._host)
+
+
+def is_expanded(x: Array, /) -> bool:
+    return numpy_backend.is_expanded(x._host)
+
+
+def storage(x: Array, /) -> int:
+    return numpy_backend.storage(x._host)
+
+
+class _Pinned(np.ndarray[Any, Any]):
+    """What marks host memory as pinned."""
+
+
+def pinned(x: Any) -> Any:
+    marked = _Pinned(x.shape, x.dtype)
+    marked[...] = x
+    return marked.view(np.ndarray)
+
+
+def is_pinned(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and isinstance(x.base, _Pinned)
+
+
+def asarray(data: Any, dtype: Any = None, index: int = 0, non_blocking: bool = False) -> Array:
+    if isinstance(data, StandinArray):
+        return StandinArray(np.array(data._host, dtype), index)
+    made = StandinArray(np.array(data, dtype), index)
+    if open_ledgers:
+        note_array("to device", made)
+    return made
 
 
 def asnumpy(x: Array, /) -> Any:
+    if open_ledgers:
+        note_array("to host", x)
     return x._host.copy()
+
+
+def from_dlpack(x: Any, /) -> Array:
+    return StandinArray(x.__dlpack__(), 0)
 
 
 def zero_d(x: Any, like: Array, /) -> Array:
@@ -123,26 +239,30 @@ def zero_d(x: Any, like: Array, /) -> Array:
 
 
 def index_of(x: Array, /) -> int:
-    return 0
+    return x._index
 
 
 def full(shape: Shape, value: Any, dtype: Any, index: int = 0) -> Array:
-    return StandinArray(np.full(shape, value, dtype))
+    return StandinArray(np.full(shape, value, dtype), index)
 
 
 class _Random:
     """NumPy's generator, its draws put on the device."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, index: int) -> None:
         self._host = numpy_backend.random(seed)
-        self.random = _lift(self._host.random)
-        self.standard_normal = _lift(self._host.standard_normal)
-        self.integers = _lift(self._host.integers)
+        self.random, self.standard_normal, self.integers = (
+            self._placed(draw, index) for draw in (self._host.random, self._host.standard_normal, self._host.integers)
+        )
         self.bit_generator = self._host.bit_generator
+
+    @staticmethod
+    def _placed(draw: Callable[..., Any], index: int) -> Callable[..., Any]:
+        return lambda *args, **kwargs: StandinArray(np.asarray(draw(*args, **kwargs)), index)
 
 
 def random(seed: int, index: int = 0) -> Any:
-    return _Random(seed)
+    return _Random(seed, index)
 
 
 random_state, set_random_state = numpy_backend.random_state, numpy_backend.set_random_state

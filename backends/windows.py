@@ -1,4 +1,4 @@
-"""Convolution and pooling: what slides a window over the spatial axes of an array. For NumPy and CuPy alike.
+"""Windows over the spatial axes of an array, side by side, and pooling. For NumPy and CuPy alike.
 
 Arrays are logically (N, C, *spatial), with any number of spatial axes, and physically (C, *spatial, N): the
 batch is innermost in memory. With that order every step below moves long contiguous runs, and the products of
@@ -14,7 +14,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -37,12 +37,16 @@ class Windows:
     dilation: Shape
     count: Shape
 
+    def rest(self) -> Windows:
+        """The same on all axes but the first."""
+        return Windows(self.size[1:], self.stride[1:], self.padding[1:], self.dilation[1:], self.count[1:])
 
-_Index = tuple[Any, ...]
+
+Index = tuple[Any, ...]
 
 
 @functools.lru_cache(maxsize=4096)
-def _places(windows: Windows, spatial: Shape) -> list[tuple[_Index, _Index, _Index]]:
+def window_places(windows: Windows, spatial: Shape) -> list[tuple[Index, Index, Index]]:
     """For each element of a window three indices: of the windows in which it is inside the array, (C, *count); of
     where it is in the array then, (C, *spatial); and the first, of the windows side by side, (C, *size, *count)."""
     places = []
@@ -59,38 +63,18 @@ def _places(windows: Windows, spatial: Shape) -> list[tuple[_Index, _Index, _Ind
     return places
 
 
-def _axes(windows: Windows, *names: str) -> Iterator[tuple[int, ...]]:
+def axes(windows: Windows, *names: str) -> Iterator[tuple[int, ...]]:
     """Some numbers of the windows together, axis by axis."""
     return zip(*[getattr(windows, name) for name in names])
 
 
-def _part(windows: Windows, part: tuple[slice, ...]) -> Windows:
-    """Some of the windows: a slice of them on each of the first axes, all on the rest."""
-    part = (*part, *[slice(0, c) for c in windows.count[len(part) :]])
-    return replace(
-        windows,
-        padding=tuple([p - cut.start * s for p, s, cut in zip(windows.padding, windows.stride, part)]),
-        count=tuple([cut.stop - cut.start for cut in part]),
-    )
-
-
-_Blocks = Iterator[tuple[int, int, tuple[slice, ...]]]
-
-
 class WindowKernels:
-    """The window functions of the dialect on one array library, NumPy or CuPy. `backends.contract` says what each does.
+    """The window functions of the dialect on one array library, NumPy or CuPy; those that are no convolution.
 
-    A convolution unfolds windows into columns, multiplies, and forgets them, one block at a time, so that on a
-    processor they never leave its second-level cache and their memory is the same each time. Measured on 3x3
-    windows of 32 channels, one product over all windows took three times as long, for the sake of page faults.
+    `backends.contract` says what each does."""
 
-    A block has `columns` columns, or, if that is more, as many as stay under `product` multiplications: OpenBLAS has a
-    kernel for such small products that does not copy its operands first, which is up to twice as quick. `block`
-    is the most bytes it may have. On a GPU `block` and `columns` are infinite: it wants all at once.
-    """
-
-    def __init__(self, library: Any, block: float = 1 << 20, columns: float = 320, product: float = 1e6) -> None:
-        self.library, self.block, self.columns, self.product = library, block, columns, product
+    def __init__(self, library: Any) -> None:
+        self.library = library
 
     # -- layout
 
@@ -115,8 +99,8 @@ class WindowKernels:
     def _windows(self, x: Array, windows: Windows) -> Array:
         """The windows of (N, C, *spatial) as (C, *size, *count, N): a view that repeats elements, of the array in the
         inner order, cut or extended with zeros to what the windows cover."""
-        x = x.transpose(*range(1, x.ndim), 0)
-        cover = [(c - 1) * s + (k - 1) * d + 1 for c, s, k, d in _axes(windows, "count", "stride", "size", "dilation")]
+        x = self._inner(x)
+        cover = [(c - 1) * s + (k - 1) * d + 1 for c, s, k, d in axes(windows, "count", "stride", "size", "dilation")]
         if any(windows.padding) or any([n < c for n, c in zip(x.shape[1:], cover)]):
             source, target = [slice(None)], [slice(None)]
             for n, p, c in zip(x.shape[1:], windows.padding, cover):
@@ -126,8 +110,6 @@ class WindowKernels:
             padded = self.library.zeros((x.shape[0], *cover, x.shape[-1]), x.dtype)
             padded[tuple(target)] = x[tuple(source)]
             x = padded
-        else:
-            x = self.library.ascontiguousarray(x)
         steps = x.strides[1:-1]
         return self.library.lib.stride_tricks.as_strided(
             x,
@@ -150,103 +132,9 @@ class WindowKernels:
         x = self._inner(x)
         out, inner = self._new((x.shape[-1], x.shape[0], *spatial), x.dtype)
         inner.fill(0)
-        for _, source, inside in _places(windows, spatial):
+        for _, source, inside in window_places(windows, spatial):
             target = inner[source]
             target += x[inside]
-        return out
-
-    # -- convolution
-
-    def _blocks(self, windows: Windows, n: int, depth: int, groups: int, outputs: int | None, itemsize: int) -> _Blocks:
-        """Cut the windows into blocks: the first and last column of each, and its slices on the axes of `count`.
-
-        depth: elements of a column. outputs: rows of the weight that a column is multiplied with; None where columns
-        are to be added up, which is quicker the longer they are, so that only `block` counts."""
-        limit = self.block / max(1, depth * itemsize)
-        if outputs is not None:
-            limit = min(limit, max(self.columns, self.product / max(1, depth // groups * outputs)))
-        count, axis, inner = windows.count, 0, n * math.prod(windows.count[1:])
-        while inner > limit and axis < len(count) - 1:
-            axis += 1
-            inner //= max(1, count[axis])
-        step, end = max(1, int(min(count[axis], limit // max(1, inner)))), 0
-        for outer in itertools.product(*[range(c) for c in count[:axis]]):
-            for first in range(0, count[axis], step):
-                last = min(first + step, count[axis])
-                begin, end = end, end + (last - first) * inner
-                yield begin, end, (*[slice(i, i + 1) for i in outer], slice(first, last))
-
-    def _columns(self, x: Array, windows: Windows, groups: int, outputs: int) -> Iterator[tuple[int, int, Array]]:
-        """The windows, each a column of one group's channels, in blocks of (groups, depth, columns), numbered.
-
-        A block's memory is the next one's."""
-        view = self._windows(x, windows)
-        head, n = view.shape[: 1 + len(windows.size)], view.shape[-1]
-        depth, memory = math.prod(head), None
-        if view.flags.c_contiguous:  # windows of one element: the array is its own columns
-            yield 0, math.prod(windows.count) * n, view.reshape(groups, depth // groups, math.prod(windows.count) * n)
-            return
-        for first, last, part in self._blocks(windows, n, depth, groups, outputs, x.dtype.itemsize):
-            block = view[(slice(None),) * len(head) + part]
-            if memory is None:
-                memory = self.library.empty(depth * (last - first), x.dtype)
-            columns = memory[: depth * (last - first)]
-            columns.reshape(block.shape)[...] = block
-            yield first, last, columns.reshape(groups, depth // groups, last - first)
-
-    def convolve(self, x: Array, weight: Array, windows: Windows, groups: int, /) -> Array:
-        out, inner = self._new((x.shape[0], weight.shape[0], *windows.count), x.dtype)
-        outputs = weight.shape[0] // groups
-        flat, rows = inner.reshape(groups, outputs, -1), weight.reshape(groups, outputs, -1)
-        for first, last, columns in self._columns(x, windows, groups, outputs):
-            self.library.matmul(rows, columns, out=flat[:, :, first:last])
-        return out
-
-    def convolve_input(self, g: Array, weight: Array, windows: Windows, groups: int, spatial: Shape, /) -> Array:
-        outputs, channels = weight.shape[0] // groups, weight.shape[1]
-        if max(windows.stride) == 1 and outputs <= 2 * channels:
-            return self._correlate_back(g, weight, windows, groups, spatial)
-        # Each column times the weight, added up where it lies.
-        out, inner = self._new((g.shape[0], channels * groups, *spatial), g.dtype)
-        inner.fill(0)
-        flat = self._inner(g).reshape(groups, outputs, -1)
-        rows = weight.reshape(groups, outputs, -1).transpose(0, 2, 1)
-        depth, memory = groups * rows.shape[1], None
-        for first, last, part in self._blocks(windows, g.shape[0], depth, groups, None, g.dtype.itemsize):
-            if memory is None:
-                memory = self.library.empty(depth * (last - first), g.dtype)
-            columns = memory[: depth * (last - first)].reshape(groups, -1, last - first)
-            self.library.matmul(rows, flat[:, :, first:last], out=columns)
-            block = _part(windows, part)
-            columns = columns.reshape(channels * groups, *windows.size, *block.count, -1)
-            for _, source, inside in _places(block, spatial):
-                target = inner[source]
-                target += columns[inside]
-        return out
-
-    def _correlate_back(self, g: Array, weight: Array, windows: Windows, groups: int, spatial: Shape) -> Array:
-        """`convolve_input` with stride 1: a convolution with the weight turned round. To copy windows is quicker than
-        to add them up, unless `g` has many more channels than the result."""
-        shape = (groups, weight.shape[0] // groups, *weight.shape[1:])
-        flipped = weight[(slice(None),) * 2 + (slice(None, None, -1),) * len(spatial)].reshape(shape)
-        turned = flipped.transpose(0, 2, 1, *range(3, 3 + len(spatial)))
-        padding = tuple([(k - 1) * d - p for k, d, p in _axes(windows, "size", "dilation", "padding")])
-        return self.convolve(
-            g,
-            turned.reshape(groups * shape[2], shape[1], *weight.shape[2:]),
-            replace(windows, padding=padding, count=tuple(spatial)),
-            groups,
-        )
-
-    def convolve_weight(self, x: Array, g: Array, windows: Windows, groups: int, /) -> Array:
-        outputs = g.shape[1] // groups
-        flat = self._inner(g).reshape(groups, outputs, -1).transpose(0, 2, 1)
-        total = self.library.zeros((groups, x.shape[1] // groups * math.prod(windows.size), outputs), x.dtype)
-        for first, last, columns in self._columns(x, windows, groups, outputs):
-            total += self.library.matmul(columns, flat[:, first:last])
-        # The transpose of the weight's gradient, because long columns times short rows is OpenBLAS's quicker order.
-        out = self.library.empty((g.shape[1], x.shape[1] // groups, *windows.size), x.dtype)
-        out.reshape(groups, outputs, -1)[...] = total.transpose(0, 2, 1)
         return out
 
     # -- pooling
@@ -260,7 +148,7 @@ class WindowKernels:
         best.fill(lowest)
         which, chosen = self._new(shape, self.library.uint8 if small else self.library.int32)
         chosen.fill(0)
-        places = _places(windows, x.shape[1:-1])
+        places = window_places(windows, x.shape[1:-1])
         for number, (at, _, _) in reversed(list(enumerate(places))):
             chosen[at] = number  # where all are -inf, the first that exists
         for number, (at, source, _) in enumerate(places):
@@ -277,7 +165,7 @@ class WindowKernels:
         out, total = self._new((x.shape[-1], x.shape[0], *windows.count), x.dtype)
         total.fill(0)
         chosen = None if which is None else self._inner(which)
-        for number, (at, source, _) in enumerate(_places(windows, x.shape[1:-1])):
+        for number, (at, source, _) in enumerate(window_places(windows, x.shape[1:-1])):
             part, sums = x[source], total[at]
             sums += part if chosen is None else part * (chosen[at] == number)
         return out
@@ -287,7 +175,7 @@ class WindowKernels:
         out, inner = self._new((g.shape[-1], g.shape[0], *spatial), g.dtype)
         inner.fill(0)
         chosen = None if which is None else self._inner(which)
-        for number, (at, source, _) in enumerate(_places(windows, spatial)):
+        for number, (at, source, _) in enumerate(window_places(windows, spatial)):
             part, target = g[at], inner[source]
             target += part if chosen is None else part * (chosen[at] == number)
         return out

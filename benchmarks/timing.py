@@ -30,24 +30,31 @@ def peer() -> Any:
     return torch
 
 
-def paired(contenders: dict[str, Callable[[], Any]], rounds: int = 15, seconds: float = 0.02) -> dict[str, list[float]]:
-    """Seconds per call for each contender, one figure a round; each figure is a mean over about `seconds`."""
+def paired(
+    contenders: dict[str, Callable[[], Any]],
+    rounds: int = 15,
+    seconds: float = 0.02,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds per call for each contender, one figure a round; each figure is a mean over about `seconds`.
+
+    clock: `time.process_time` counts what this process used the processor for, whatever else the machine does."""
     calls = {}
     for name, run in contenders.items():
         run()
-        start = time.perf_counter()
+        start = clock()
         run()
-        calls[name] = max(1, int(seconds / max(time.perf_counter() - start, 1e-7)))
+        calls[name] = max(1, int(seconds / max(clock() - start, 1e-7)))
     figures: dict[str, list[float]] = {name: [] for name in contenders}
     gc.collect()
     gc.disable()
     try:
         for _ in range(rounds):
             for name, run in contenders.items():
-                start = time.perf_counter()
+                start = clock()
                 for _ in range(calls[name]):
                     run()
-                figures[name].append((time.perf_counter() - start) / calls[name])
+                figures[name].append((clock() - start) / calls[name])
     finally:
         gc.enable()
     return figures
@@ -59,19 +66,19 @@ def ratio(figures: dict[str, list[float]], first: str, second: str) -> float:
 
 
 def report(title: str, figures: dict[str, list[float]], ours: str = "cadena", unit: float = 1e6) -> None:
-    """Print one row: the median of each contender in microseconds, and ours as a share of each other's."""
+    """Print one row: the median of each contender, so many `unit` in a second, and ours as a share of each other's."""
     cells = [f"{name} {statistics.median(times) * unit:10.2f}" for name, times in figures.items()]
     shares = [f"{ratio(figures, ours, name):5.2f} of {name}" for name in figures if name != ours]
     print(f"{title:<44} {'  '.join(cells)}   {', '.join(shares)}", flush=True)
 
 
-def conditions() -> None:
-    """Print what the figures below were measured with."""
+def conditions(figures: str = "microseconds, medians of paired rounds") -> None:
+    """Print what the figures below were measured with, and what they are."""
     import numpy
 
     torch = peer()
     print(
         f"# {time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, NumPy {numpy.__version__}, "
         f"PyTorch {torch.__version__ if torch else 'absent'}, {platform.machine()}, {THREADS} thread(s), "
-        f"OPENBLAS_CORETYPE={os.environ.get('OPENBLAS_CORETYPE', 'unset')}; microseconds, medians of paired rounds"
+        f"OPENBLAS_CORETYPE={os.environ.get('OPENBLAS_CORETYPE', 'unset')}; {figures}"
     )

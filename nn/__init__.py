@@ -7,7 +7,7 @@
 >>> nn.optim.Adam(model.parameters(), lr=1e-2).step()
 
 `nn.functional` has the layers as functions, `nn.init` the initializations, `nn.optim` the optimizers and `nn.data`
-data sets and loaders.
+data sets and loaders. `nn.fit` is the usual training loop, and `nn.metrics` has what to measure a model by.
 """
 
 import autograd as _autograd
@@ -18,7 +18,7 @@ if not hasattr(_autograd, "Tensor"):
         "The two cannot share an environment: pip uninstall autograd cadena, then install the one you want."
     )
 
-from . import data, functional, init, optim, utils
+from . import data, functional, init, metrics, onnx, optim, utils
 from .activation import (
     CELU,
     ELU,
@@ -136,6 +136,7 @@ from .reshape import Flatten, Fold, Unflatten, Unfold
 from .rnn import GRU, LSTM, RNN
 from .rnn_cell import GRUCell, LSTMCell, RNNCell
 from .summary import summary
+from .training import EarlyStopping, History, KeepBest, evaluate, fit
 from .transformer import (
     Transformer,
     TransformerDecoder,
@@ -185,6 +186,7 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "ELU",
+    "EarlyStopping",
     "Embedding",
     "EmbeddingBag",
     "FeatureAlphaDropout",
@@ -202,12 +204,14 @@ __all__ = [
     "Hardtanh",
     "Heaviside",
     "HingeEmbeddingLoss",
+    "History",
     "HuberLoss",
     "Identity",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
     "KLDivLoss",
+    "KeepBest",
     "L1Loss",
     "LSTM",
     "LSTMCell",
@@ -287,8 +291,12 @@ __all__ = [
     "ZeroPad2d",
     "ZeroPad3d",
     "data",
+    "evaluate",
+    "fit",
     "functional",
     "init",
+    "metrics",
+    "onnx",
     "optim",
     "summary",
     "utils",

@@ -15,58 +15,51 @@ from .module import Module
 from .parameter import Parameter
 
 
-class _Shown(Module):
-    """A module whose representation says its settings, of the names `_settings`, and whether it works in place."""
-
-    _settings: tuple[str, ...] = ()
-    inplace = False
-
-    def extra_repr(self) -> str:
-        said = [f"{name}={getattr(self, name)!r}" for name in self._settings]
-        return ", ".join([*said, *(["inplace=True"] if self.inplace else [])])
-
-
-class ReLU(_Shown):
-    """max(input, 0), elementwise."""
+class _InPlace(Module):
+    """A module that may work in place; its representation says so if it does."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        parts = [super().extra_repr(), "inplace=True" if self.inplace else ""]
+        return ", ".join(filter(None, parts))
+
+
+class ReLU(_InPlace):
+    """max(input, 0), elementwise."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.relu(input, inplace=self.inplace)
 
 
-class ReLU6(_Shown):
+class ReLU6(_InPlace):
     """min(max(input, 0), 6), elementwise."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.relu6(input, inplace=self.inplace)
 
 
-class LeakyReLU(_Shown):
+class LeakyReLU(_InPlace):
     """The input where it is positive, negative_slope * input elsewhere."""
 
-    _settings = ("negative_slope",)
+    _shown = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        super().__init__()
-        self.negative_slope, self.inplace = negative_slope, inplace
+        super().__init__(inplace)
+        self.negative_slope = negative_slope
 
     def forward(self, input: Tensor) -> Tensor:
         return F.leaky_relu(input, self.negative_slope, self.inplace)
 
 
-class PReLU(_Shown):
+class PReLU(Module):
     """The input where it is positive, weight * input elsewhere, with a weight that is learnt.
 
     num_parameters: 1, or the number of channels (dimension 1 of the input). init: where the weight starts."""
 
-    _settings = ("num_parameters",)
+    _shown = ("num_parameters",)
     weight: Parameter
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
@@ -83,62 +76,58 @@ class PReLU(_Shown):
         return F.prelu(input, self.weight)
 
 
-class RReLU(_Shown):
+class RReLU(_InPlace):
     """The input where it is positive, slope * input elsewhere, with slopes drawn evenly from [lower, upper].
 
     In evaluation the slope is their middle."""
 
-    _settings = ("lower", "upper")
+    _shown = ("lower", "upper")
 
     def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
-        super().__init__()
-        self.lower, self.upper, self.inplace = lower, upper, inplace
+        super().__init__(inplace)
+        self.lower, self.upper = lower, upper
 
     def forward(self, input: Tensor) -> Tensor:
         return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
 
 
-class ELU(_Shown):
+class ELU(_InPlace):
     """The input where it is positive, alpha * (exp(input) - 1) elsewhere."""
 
-    _settings = ("alpha",)
+    _shown = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
-        self.alpha, self.inplace = alpha, inplace
+        super().__init__(inplace)
+        self.alpha = alpha
 
     def forward(self, input: Tensor) -> Tensor:
         return F.elu(input, self.alpha, self.inplace)
 
 
-class SELU(_Shown):
+class SELU(_InPlace):
     """`ELU`, scaled so that mean 0 and variance 1 carry over from layer to layer."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.selu(input, inplace=self.inplace)
 
 
-class CELU(_Shown):
+class CELU(_InPlace):
     """The input where it is positive, alpha * (exp(input / alpha) - 1) elsewhere."""
 
-    _settings = ("alpha",)
+    _shown = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
-        self.alpha, self.inplace = alpha, inplace
+        super().__init__(inplace)
+        self.alpha = alpha
 
     def forward(self, input: Tensor) -> Tensor:
         return F.celu(input, self.alpha, self.inplace)
 
 
-class GELU(_Shown):
+class GELU(Module):
     """input * P(X <= input) for a standard normal X; approximate="tanh" for the usual approximation."""
 
-    _settings = ("approximate",)
+    _shown = ("approximate",)
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -148,32 +137,24 @@ class GELU(_Shown):
         return F.gelu(input, approximate=self.approximate)
 
 
-class SiLU(_Shown):
+class SiLU(_InPlace):
     """input * sigmoid(input)."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.silu(input, inplace=self.inplace)
 
 
-class Mish(_Shown):
+class Mish(_InPlace):
     """input * tanh(softplus(input))."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.mish(input, inplace=self.inplace)
 
 
-class Softplus(_Shown):
+class Softplus(Module):
     """log(1 + exp(beta * input)) / beta; the input where beta * input is above the threshold."""
 
-    _settings = ("beta", "threshold")
+    _shown = ("beta", "threshold")
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
@@ -218,90 +199,77 @@ class LogSigmoid(Module):
         return F.logsigmoid(input)
 
 
-class Hardtanh(_Shown):
+class Hardtanh(_InPlace):
     """The input, cut off below min_val and above max_val."""
 
-    _settings = ("min_val", "max_val")
+    _shown = ("min_val", "max_val")
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
+        super().__init__(inplace)
         if not min_val < max_val:
             raise ValueError(f"Hardtanh: max_val must be larger than min_val, but got {max_val} and {min_val}")
-        self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
+        self.min_val, self.max_val = min_val, max_val
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
 
-class Hardswish(_Shown):
+class Hardswish(_InPlace):
     """input * min(max(input + 3, 0), 6) / 6."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardswish(input, inplace=self.inplace)
 
 
-class Hardsigmoid(_Shown):
+class Hardsigmoid(_InPlace):
     """min(max(input + 3, 0), 6) / 6."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardsigmoid(input, inplace=self.inplace)
 
 
-class Threshold(_Shown):
+class Threshold(_InPlace):
     """The input where it is above the threshold, `value` elsewhere."""
 
-    _settings = ("threshold", "value")
+    _shown = ("threshold", "value")
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
-        super().__init__()
-        self.threshold, self.value, self.inplace = threshold, value, inplace
+        super().__init__(inplace)
+        self.threshold, self.value = threshold, value
 
     def forward(self, input: Tensor) -> Tensor:
         return F.threshold(input, self.threshold, self.value, self.inplace)
 
 
-class Hardshrink(Module):
-    """The input, and 0 where |input| <= lambd."""
-
+class _Shrink(Module):
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
         self.lambd = lambd
+
+    def extra_repr(self) -> str:
+        return str(self.lambd)
+
+
+class Hardshrink(_Shrink):
+    """The input, and 0 where |input| <= lambd."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardshrink(input, self.lambd)
 
-    def extra_repr(self) -> str:
-        return str(self.lambd)
 
-
-class Softshrink(Module):
+class Softshrink(_Shrink):
     """The input moved towards 0 by lambd, and 0 if it is nearer than that."""
-
-    def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__()
-        self.lambd = lambd
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softshrink(input, self.lambd)
 
-    def extra_repr(self) -> str:
-        return str(self.lambd)
 
-
-class Heaviside(_Shown):
+class Heaviside(Module):
     """The step function: 0 below 0, 1 above, and `value` at 0, 1 by default. Its derivative is 0 everywhere.
 
     A unit with this activation is Rosenblatt's perceptron; no gradient passes through it."""
 
-    _settings = ("value",)
+    _shown = ("value",)
 
     def __init__(self, value: float = 1.0) -> None:
         super().__init__()
@@ -314,40 +282,30 @@ class Heaviside(_Shown):
 Step = Heaviside
 
 
-class Softmax(_Shown):
-    """exp(input) / sum(exp(input)) along `dim`: positive numbers that sum to 1."""
-
-    _settings = ("dim",)
+class _Along(Module):
+    _shown = ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
+
+
+class Softmax(_Along):
+    """exp(input) / sum(exp(input)) along `dim`: positive numbers that sum to 1."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softmax(input, self.dim)
 
 
-class Softmin(_Shown):
+class Softmin(_Along):
     """softmax(-input) along `dim`."""
-
-    _settings = ("dim",)
-
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softmin(input, self.dim)
 
 
-class LogSoftmax(_Shown):
+class LogSoftmax(_Along):
     """log(softmax(input)) along `dim`, finite where softmax rounds to 0."""
-
-    _settings = ("dim",)
-
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
         return F.log_softmax(input, self.dim)
@@ -362,10 +320,10 @@ class Softmax2d(Module):
         return F.softmax(input, -3)
 
 
-class GLU(_Shown):
+class GLU(Module):
     """a * sigmoid(b), with a and b the halves of the input along `dim`."""
 
-    _settings = ("dim",)
+    _shown = ("dim",)
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()

@@ -33,33 +33,34 @@ class _Conv(Module):
     """What all convolutions share. A subclass has the number of spatial dimensions, and the function."""
 
     _dims: int
+    transposed: bool
     _function: Callable[..., Tensor]
     weight: Parameter
     bias: Parameter | None
 
-    def _build(
+    def __init__(
         self,
-        transposed: bool,
         in_channels: int,
         out_channels: int,
         kernel_size: Any,
         stride: Any,
         padding: Any,
         dilation: Any,
-        output_padding: Any,
         groups: int,
         bias: bool,
         padding_mode: str,
         device: Any,
         dtype: Any,
+        output_padding: Any = 0,
     ) -> None:
+        super().__init__()
         dims = self._dims
         if groups <= 0:
             raise ValueError(f"groups must be a positive integer, not {groups}")
         for what, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % groups:
                 raise ValueError(f"{what} must be divisible by groups, but got {channels} and {groups}")
-        modes = _MODES[:1] if transposed else _MODES
+        modes = _MODES[:1] if self.transposed else _MODES
         if padding_mode not in modes:
             raise ValueError(
                 f"padding_mode must be one of {', '.join(modes)} for {type(self).__name__}, not {padding_mode!r}"
@@ -69,7 +70,7 @@ class _Conv(Module):
         self.stride = _sizes("stride", stride, dims)
         self.dilation = _sizes("dilation", dilation, dims)
         self.output_padding = _sizes("output_padding", output_padding, dims)
-        self.transposed, self.groups, self.padding_mode = transposed, groups, padding_mode
+        self.groups, self.padding_mode = groups, padding_mode
         self.padding: Any = padding
         if not isinstance(padding, str):
             self.padding = _sizes("padding", padding, dims)
@@ -77,13 +78,11 @@ class _Conv(Module):
             raise ValueError(f"padding must be a number, 'same' or 'valid', not {padding!r}")
         elif padding == "same" and any([s != 1 for s in self.stride]):
             raise ValueError("padding='same' is not supported for strided convolutions")
-        first, second = (in_channels, out_channels) if transposed else (out_channels, in_channels)
+        first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         shape = (first, second // groups, *self.kernel_size)
         self.weight = Parameter(autograd.empty(shape, device=device, dtype=dtype))
-        if bias:
-            self.bias = Parameter(autograd.empty(out_channels, device=device, dtype=dtype))
-        else:
-            self.register_parameter("bias", None)
+        made = Parameter(autograd.empty(out_channels, device=device, dtype=dtype)) if bias else None
+        self.register_parameter("bias", made)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -98,14 +97,10 @@ class _Conv(Module):
     def extra_repr(self) -> str:
         none = (0,) * self._dims
         said = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        if self.padding != none:
-            said += f", padding={self.padding}"
-        if self.dilation != (1,) * self._dims:
-            said += f", dilation={self.dilation}"
-        if self.output_padding != none:
-            said += f", output_padding={self.output_padding}"
-        if self.groups != 1:
-            said += f", groups={self.groups}"
+        usual = {"padding": none, "dilation": (1,) * self._dims, "output_padding": none, "groups": 1}
+        for name, value in usual.items():
+            if getattr(self, name) != value:
+                said += f", {name}={getattr(self, name)}"
         if self.bias is None:
             said += ", bias=False"
         if self.padding_mode != "zeros":
@@ -117,6 +112,8 @@ class _Forward(_Conv):
     """padding: an int, one for each dimension, "valid" (none) or "same" (the result keeps the size of the input).
 
     padding_mode: what lies outside: "zeros", or as `nn.functional.pad` has it "reflect", "replicate" or "circular"."""
+
+    transposed = False
 
     def __init__(
         self,
@@ -132,21 +129,8 @@ class _Forward(_Conv):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__()
-        self._build(
-            False,
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            0,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
 
     def _edges(self) -> list[int]:
@@ -187,6 +171,8 @@ class Conv3d(_Forward):
 
 
 class _Transposed(_Conv):
+    transposed = True
+
     def __init__(
         self,
         in_channels: int,
@@ -202,23 +188,21 @@ class _Transposed(_Conv):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__()
         if isinstance(padding, str):
             raise TypeError(f"{type(self).__name__}: padding must be a number or a tuple of them, not {padding!r}")
-        self._build(
-            True,
+        super().__init__(
             in_channels,
             out_channels,
             kernel_size,
             stride,
             padding,
             dilation,
-            output_padding,
             groups,
             bias,
             padding_mode,
             device,
             dtype,
+            output_padding,
         )
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:

@@ -12,6 +12,7 @@ from .module import Module
 
 class _Dropout(Module):
     _function: Callable[..., Tensor]
+    _shown = ("p", "inplace")
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
@@ -21,9 +22,6 @@ class _Dropout(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return type(self)._function(input, self.p, self.training, self.inplace)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
 
 
 class Dropout(_Dropout):

@@ -23,6 +23,7 @@ __all__ = [
     "kaiming_uniform_",
     "normal_",
     "ones_",
+    "orthogonal_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -158,3 +159,21 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | No
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Drawn from a normal distribution of standard deviation gain * sqrt(2 / (fan_in + fan_out))."""
     return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans(tensor, "xavier_normal_"))), generator)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """A random matrix whose rows are orthogonal and of length `gain`; where there are more rows than columns, columns.
+
+    A weight of more dimensions counts as the matrix of its first size by all the others. The matrix is the Q of a
+    normally distributed one, with the signs that make every orthogonal matrix as likely as any other (Mezzadri, 2007).
+    Raises ValueError for fewer than 2 dimensions."""
+    if tensor.ndim < 2:
+        raise ValueError(f"orthogonal_: needs a tensor of at least 2 dimensions, not of shape {list(tensor.shape)}")
+    if tensor.numel() == 0:
+        return tensor
+    rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
+    shape = (max(rows, columns), min(rows, columns))
+    drawn = autograd.randn(shape, generator=generator, dtype=autograd.float64, device=tensor.device)
+    q, r = autograd.linalg.qr(drawn)
+    q = q * r.diagonal().sign()
+    return _fill(tensor, gain * (q.T if rows < columns else q).reshape(tensor.shape))

@@ -5,6 +5,7 @@ PyTorch's older way of saying the same."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from autograd import Tensor
@@ -16,17 +17,36 @@ from .module import Module
 class _Loss(Module):
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
         super().__init__()
-        self.size_average, self.reduce, self.reduction = size_average, reduce, reduction
+        if size_average is not None or reduce is not None:
+            reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+            warnings.warn(
+                f"{type(self).__name__}: size_average and reduce args will be deprecated, please use "
+                f"reduction='{reduction}' instead.",
+                stacklevel=3,
+            )
+        self.reduction = reduction
 
 
-class CrossEntropyLoss(_Loss):
+class _WeightedLoss(_Loss):
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.register_buffer("weight", weight)
+
+
+class CrossEntropyLoss(_WeightedLoss):
     """-log softmax(input)[target], averaged: the loss of a classifier.
 
     input: (n, classes, ...), any numbers. target: (n, ...), int64 class indices; or probabilities, of the shape of
     the input. weight: what each class counts, a buffer. ignore_index: a target that does not count.
     label_smoothing: how much of the target is spread evenly over all classes."""
-
-    weight: Tensor | None
 
     def __init__(
         self,
@@ -37,20 +57,17 @@ class CrossEntropyLoss(_Loss):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(
             input,
             target,
-            self.weight,
-            self.size_average,
-            self.ignore_index,
-            self.reduce,
-            self.reduction,
-            self.label_smoothing,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
         )
 
 
@@ -58,14 +75,14 @@ class MSELoss(_Loss):
     """(input - target) ** 2, averaged."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.mse_loss(input, target, self.size_average, self.reduce, self.reduction)
+        return F.mse_loss(input, target, reduction=self.reduction)
 
 
 class L1Loss(_Loss):
     """|input - target|, averaged."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.l1_loss(input, target, size_average=self.size_average, reduce=self.reduce, reduction=self.reduction)
+        return F.l1_loss(input, target, reduction=self.reduction)
 
 
 class SmoothL1Loss(_Loss):
@@ -78,9 +95,7 @@ class SmoothL1Loss(_Loss):
         self.beta = beta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.smooth_l1_loss(
-            input, target, beta=self.beta, size_average=self.size_average, reduce=self.reduce, reduction=self.reduction
-        )
+        return F.smooth_l1_loss(input, target, beta=self.beta, reduction=self.reduction)
 
 
 class HuberLoss(_Loss):
@@ -94,12 +109,10 @@ class HuberLoss(_Loss):
         return F.huber_loss(input, target, delta=self.delta, reduction=self.reduction)
 
 
-class NLLLoss(_Loss):
+class NLLLoss(_WeightedLoss):
     """-input[target], averaged: the loss of a classifier that gives log-probabilities.
 
     input: (n, classes, ...). target: (n, ...), int64. weight and ignore_index as in `CrossEntropyLoss`."""
-
-    weight: Tensor | None
 
     def __init__(
         self,
@@ -109,56 +122,27 @@ class NLLLoss(_Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.nll_loss(
-            input,
-            target,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-            size_average=self.size_average,
-            reduce=self.reduce,
-            reduction=self.reduction,
-        )
+        return F.nll_loss(input, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
-class BCELoss(_Loss):
+class BCELoss(_WeightedLoss):
     """-target * log(input) - (1 - target) * log(1 - input), averaged, for probabilities.
 
     weight: what each element counts, a buffer."""
 
-    weight: Tensor | None
-
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
-
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.binary_cross_entropy(
-            input,
-            target,
-            weight=self.weight,
-            size_average=self.size_average,
-            reduce=self.reduce,
-            reduction=self.reduction,
-        )
+        return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
 
 
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(_WeightedLoss):
     """`BCELoss` of sigmoid(input), in a form that does not overflow.
 
     weight: what each element counts. pos_weight: what the targets that are 1 count. Both are buffers."""
 
-    weight: Tensor | None
     pos_weight: Tensor | None
 
     def __init__(
@@ -169,19 +153,12 @@ class BCEWithLogitsLoss(_Loss):
         reduction: str = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(
-            input,
-            target,
-            weight=self.weight,
-            pos_weight=self.pos_weight,
-            size_average=self.size_average,
-            reduce=self.reduce,
-            reduction=self.reduction,
+            input, target, weight=self.weight, pos_weight=self.pos_weight, reduction=self.reduction
         )
 
 
@@ -201,14 +178,7 @@ class KLDivLoss(_Loss):
         self.log_target = log_target
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.kl_div(
-            input,
-            target,
-            log_target=self.log_target,
-            size_average=self.size_average,
-            reduce=self.reduce,
-            reduction=self.reduction,
-        )
+        return F.kl_div(input, target, log_target=self.log_target, reduction=self.reduction)
 
 
 class PoissonNLLLoss(_Loss):
@@ -231,14 +201,7 @@ class PoissonNLLLoss(_Loss):
 
     def forward(self, log_input: Tensor, target: Tensor) -> Tensor:
         return F.poisson_nll_loss(
-            log_input,
-            target,
-            log_input=self.log_input,
-            full=self.full,
-            eps=self.eps,
-            size_average=self.size_average,
-            reduce=self.reduce,
-            reduction=self.reduction,
+            log_input, target, log_input=self.log_input, full=self.full, eps=self.eps, reduction=self.reduction
         )
 
 

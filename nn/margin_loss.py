@@ -8,7 +8,7 @@ from autograd import Tensor
 
 from . import functional as F
 from .distance import PairwiseDistance
-from .loss import _Loss
+from .loss import _Loss, _WeightedLoss
 
 
 class CosineEmbeddingLoss(_Loss):
@@ -21,15 +21,7 @@ class CosineEmbeddingLoss(_Loss):
         self.margin = margin
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
-        return F.cosine_embedding_loss(
-            input1,
-            input2,
-            target,
-            margin=self.margin,
-            size_average=self.size_average,
-            reduce=self.reduce,
-            reduction=self.reduction,
-        )
+        return F.cosine_embedding_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
 
 
 class MarginRankingLoss(_Loss):
@@ -42,15 +34,7 @@ class MarginRankingLoss(_Loss):
         self.margin = margin
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
-        return F.margin_ranking_loss(
-            input1,
-            input2,
-            target,
-            margin=self.margin,
-            size_average=self.size_average,
-            reduce=self.reduce,
-            reduction=self.reduction,
-        )
+        return F.margin_ranking_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
 
 
 class HingeEmbeddingLoss(_Loss):
@@ -63,31 +47,20 @@ class HingeEmbeddingLoss(_Loss):
         self.margin = margin
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.hinge_embedding_loss(
-            input,
-            target,
-            margin=self.margin,
-            size_average=self.size_average,
-            reduce=self.reduce,
-            reduction=self.reduction,
-        )
+        return F.hinge_embedding_loss(input, target, margin=self.margin, reduction=self.reduction)
 
 
 class SoftMarginLoss(_Loss):
     """log(1 + exp(-target * input)), averaged, for targets 1 and -1."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.soft_margin_loss(
-            input, target, size_average=self.size_average, reduce=self.reduce, reduction=self.reduction
-        )
+        return F.soft_margin_loss(input, target, reduction=self.reduction)
 
 
-class MultiMarginLoss(_Loss):
+class MultiMarginLoss(_WeightedLoss):
     """The sum over all wrong classes of max(0, margin - input[target] + input[class]) ** p over the number of classes.
 
     input: (n, classes). target: (n), int64. weight: what each class counts, a buffer."""
-
-    weight: Tensor | None
 
     def __init__(
         self,
@@ -98,20 +71,12 @@ class MultiMarginLoss(_Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.p, self.margin = p, margin
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.multi_margin_loss(
-            input,
-            target,
-            p=self.p,
-            margin=self.margin,
-            weight=self.weight,
-            size_average=self.size_average,
-            reduce=self.reduce,
-            reduction=self.reduction,
+            input, target, p=self.p, margin=self.margin, weight=self.weight, reduction=self.reduction
         )
 
 
@@ -121,35 +86,14 @@ class MultiLabelMarginLoss(_Loss):
     target: (n, classes), int64: the labels of each sample, ended by -1."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.multilabel_margin_loss(
-            input, target, size_average=self.size_average, reduce=self.reduce, reduction=self.reduction
-        )
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
 
 
-class MultiLabelSoftMarginLoss(_Loss):
+class MultiLabelSoftMarginLoss(_WeightedLoss):
     """Binary cross entropy of sigmoid(input), averaged over the classes, for targets of several labels, 0 or 1."""
 
-    weight: Tensor | None
-
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
-
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.multilabel_soft_margin_loss(
-            input,
-            target,
-            weight=self.weight,
-            size_average=self.size_average,
-            reduce=self.reduce,
-            reduction=self.reduction,
-        )
+        return F.multilabel_soft_margin_loss(input, target, weight=self.weight, reduction=self.reduction)
 
 
 class TripletMarginLoss(_Loss):
@@ -179,8 +123,6 @@ class TripletMarginLoss(_Loss):
             p=self.p,
             eps=self.eps,
             swap=self.swap,
-            size_average=self.size_average,
-            reduce=self.reduce,
             reduction=self.reduction,
         )
 

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import autograd
 from autograd import RemovableHandle, Tensor
-from autograd.observe import call_module, observers
+from autograd.observe import call_module, observers, tick
 
+from .backward_hooks import BackwardHooks
 from .parameter import Parameter
 
 Self = TypeVar("Self", bound="Module")
@@ -43,6 +44,7 @@ class Module:
     training: whether the module is in training mode; `train` and `eval` switch it, for the parts too.
     """
 
+    _shown: tuple[str, ...] = ()
     training: bool
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
@@ -50,6 +52,9 @@ class Module:
     _not_saved: set[str]  # the names of buffers that state_dict leaves out
     _forward_pre_hooks: dict[int, Callable[..., Any]]
     _forward_hooks: dict[int, Callable[..., Any]]
+    _backward_pre_hooks: dict[int, Callable[..., Any]]
+    _backward_hooks: dict[int, Callable[..., Any]]
+    _ran: list[int]  # the clock before and after the last forward: `autograd.graph` tells by it which nodes are ours
 
     def __init__(self) -> None:
         self.__dict__.update(
@@ -60,6 +65,9 @@ class Module:
             _not_saved=set(),
             _forward_pre_hooks={},
             _forward_hooks={},
+            _backward_pre_hooks={},
+            _backward_hooks={},
+            _ran=[0, 0],
         )
 
     # -- calling
@@ -69,9 +77,12 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if observers:
             return call_module(self, self._call, args, kwargs)
-        if not self._forward_hooks and not self._forward_pre_hooks:
-            return self.forward(*args, **kwargs)
-        return self._call(*args, **kwargs)
+        if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
+            return self._call(*args, **kwargs)
+        begun, ran = tick(), self._ran
+        result = self.forward(*args, **kwargs)
+        ran[0], ran[1] = begun, tick()
+        return result
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
         """The forward with its hooks."""
@@ -79,12 +90,18 @@ class Module:
             changed = hook(self, args)
             if changed is not None:
                 args = changed if isinstance(changed, tuple) else (changed,)
+        border = None
+        if self._backward_hooks or self._backward_pre_hooks:
+            border = BackwardHooks(self, [*self._backward_pre_hooks.values()], [*self._backward_hooks.values()])
+            args = border.inputs(args)
+        begun = tick()
         result = self.forward(*args, **kwargs)
+        self._ran[:] = begun, tick()
         for hook in list(self._forward_hooks.values()):
             changed = hook(self, args, result)
             if changed is not None:
                 result = changed
-        return result
+        return result if border is None else border.outputs(result)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, args)`` before every forward; what it returns, if not None, replaces the arguments."""
@@ -93,6 +110,21 @@ class Module:
     def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after every forward; what it returns, if not None, is the output."""
         return _register(self._forward_hooks, hook)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, grad_input, grad_output)`` in every backward, when the gradients of the module's
+        positional arguments are there; what it returns, if not None, takes the place of `grad_input`.
+
+        Both are tuples, None where there is no tensor or no gradient. The module gives a tensor or a tuple."""
+        return _register(self._backward_hooks, hook)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` in every backward, before the module's; what it returns, if not None,
+        takes the place of `grad_output`."""
+        return _register(self._backward_pre_hooks, hook)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_ran": [0, 0]}  # a copy has not run
 
     # -- attributes
 
@@ -376,8 +408,10 @@ class Module:
     # -- showing
 
     def extra_repr(self) -> str:
-        """What the representation says of this module besides its parts; for subclasses to define."""
-        return ""
+        """What the representation says of this module besides its parts; for subclasses to define.
+
+        By default the settings whose names are in the class attribute `_shown`."""
+        return ", ".join([f"{name}={getattr(self, name)!r}" for name in self._shown])
 
     def __repr__(self) -> str:
         extra = self.extra_repr()

@@ -40,6 +40,9 @@ def summary(model: Module, *inputs: Any) -> str:
     FLOPs: 64
     Activations: 128 bytes
     """
+    for given in inputs:
+        if isinstance(given, (tuple, list)) and all([isinstance(size, int) for size in given]):
+            raise TypeError(f"summary: takes inputs, not their sizes; for example autograd.zeros{tuple(given)}")
     work: dict[Module, int] = {}
     results: dict[Module, Any] = {}
     modules = list(model.named_modules())

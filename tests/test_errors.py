@@ -76,6 +76,12 @@ CASES = {
     "add str": (lambda x, v, i: x + "a", TypeError, r"^add\(\): argument 2 must be a tensor or a number, not str"),
     "exp str": (lambda x, v, i: autograd.exp("a"), TypeError, r"^exp\(\): argument 1 must be a tensor or a number"),
     "matmul list": (lambda x, v, i: autograd.matmul(x, [1.0]), TypeError, r"^matmul\(\): .*not list"),
+    "size of float": (lambda x, v, i: autograd.zeros(2.5), TypeError, r"must be integers, not \(2.5,\)"),
+    "size of str": (lambda x, v, i: x.reshape("a"), TypeError, r"must be integers, not \('a',\)"),
+    "size below 0": (lambda x, v, i: autograd.zeros(-1), RuntimeError, r"negative size: \[-1\]"),
+    "uneven lists": (lambda x, v, i: autograd.tensor([[1], [1, 2]]), ValueError, r"^tensor: the lists .* uneven"),
+    "only_inputs": (lambda x, v, i: autograd.grad(x, x, only_inputs=False), ValueError, r"^grad: .*backward\(\)"),
+    "gather bounds": (lambda x, v, i: v.gather(0, i + 9), RuntimeError, r"^gather: index \d+ is out of bounds"),
     "add number": (lambda x, v, i: autograd.exp(1.0), TypeError, r"^exp\(\) needs at least one tensor"),
     "cat number": (lambda x, v, i: autograd.cat([x, 1.0]), TypeError, r"^cat: .*element 1, not float"),
     "unknown keyword": (lambda x, v, i: x.sum(axes=1), TypeError, "axes"),
@@ -90,6 +96,8 @@ CASES = {
 @pytest.mark.filterwarnings("ignore:.*target size:UserWarning")
 @pytest.mark.parametrize("case", CASES)
 def test_errors(case, device):
+    if device == "cuda" and case == "cross_entropy class":
+        pytest.skip("a GPU does not look at the classes; the loss is NaN")
     function, kind, message = CASES[case]
     x = autograd.arange(6.0).reshape(2, 3).requires_grad_()
     v, i = autograd.arange(4.0).requires_grad_(), autograd.tensor([0, 1, 0])

@@ -95,11 +95,15 @@ _hardswish.vjp(_hardswish_vjp)
 @operator(aux=("gate",))
 def _silu(xp: Namespace, input: Array) -> Any:
     """input * gate, with gate = sigmoid(input)."""
+    if xp.kernels and (fused := xp.kernels.activation("silu", input)) is not None:
+        return fused, None
     gate = _logistic(xp, input)
     return input * gate, gate
 
 
 def _silu_vjp(xp: Any, g: Any, input: Any, gate: Any) -> Any:
+    if gate is None:
+        return xp.kernels.activation("silu", input, g)
     return mul_own(mul_own(add_own(mul_own(1 - gate, input), 1), gate), g)
 
 
@@ -142,11 +146,15 @@ _logsigmoid.vjp(lambda xp, g, input: g * _logistic(xp, -input))
 @operator(aux=("cdf",))
 def _gelu(xp: Namespace, input: Array) -> Any:
     """input * Phi(input), with Phi(x) = (1 + erf(x / sqrt(2))) / 2 the normal distribution function."""
+    if xp.kernels and (fused := xp.kernels.activation("gelu", input)) is not None:
+        return fused, None
     cdf = mul_own(add_own(xp.erf(input * math.sqrt(0.5)), 1), 0.5)
     return input * cdf, cdf
 
 
 def _gelu_vjp(xp: Any, g: Any, input: Any, cdf: Any) -> Any:
+    if cdf is None:
+        return xp.kernels.activation("gelu", input, g)
     density = xp.exp(mul_own(input * input, -0.5))
     return mul_own(add_own(mul_own(mul_own(density, input), 1 / math.sqrt(2 * math.pi)), cdf), g)
 
@@ -160,11 +168,15 @@ _TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
 @operator(aux=("t",))
 def _gelu_tanh(xp: Namespace, input: Array) -> Any:
     """input / 2 * (1 + t) with t = tanh(sqrt(2 / pi) * (input + 0.044715 * input ** 3))."""
+    if xp.kernels and (fused := xp.kernels.activation("gelu_tanh", input)) is not None:
+        return fused, None
     t = xp.tanh(mul_own(add_own(mul_own(input * input, _TANH_SCALE * _TANH_CUBE), _TANH_SCALE), input))
     return mul_own(add_own(t * 0.5, 0.5), input), t
 
 
 def _gelu_tanh_vjp(xp: Any, g: Any, input: Any, t: Any) -> Any:
+    if t is None:
+        return xp.kernels.activation("gelu_tanh", input, g)
     slope = add_own(mul_own(input * input, 1.5 * _TANH_SCALE * _TANH_CUBE), 0.5 * _TANH_SCALE)
     slope = mul_own(mul_own(slope, input), 1 - t * t)
     return mul_own(add_own(add_own(slope, t * 0.5), 0.5), g)

@@ -10,6 +10,7 @@ from backends import Array, Namespace
 from .. import dtypes
 from ..creation import arange
 from ..inplace import add_own, mul_own
+from ..observe import casting
 from ..random import Generator, rand
 from ..registry import operator
 from ..tensor import Tensor
@@ -97,11 +98,17 @@ def scaled_dot_product_attention(
     Raises RuntimeError on shapes and dtypes that do not fit, ValueError for dropout_p outside [0, 1]."""
     name = "scaled_dot_product_attention"
     for x in (query, key, value):
-        if x.ndim < 2 or x.dtype != query.dtype or not dtypes.is_floating(x.dtype):
+        # an autocast brings different dtypes together
+        if x.ndim < 2 or (x.dtype != query.dtype and not casting()) or not dtypes.is_floating(x.dtype):
             raise RuntimeError(
                 f"{name}: expects query, key and value of one floating dtype and at least 2 dimensions, but got "
                 f"{', '.join(f'{x.dtype}{list(x.shape)}' for x in (query, key, value))}"
             )
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        raise RuntimeError(
+            f"{name}: expects query (..., L, E), key (..., S, E) and value (..., S, V), but got shapes "
+            f"{', '.join(f'{list(x.shape)}' for x in (query, key, value))}"
+        )
     if not 0 <= dropout_p <= 1:
         raise ValueError(f"{name}: dropout_p must be between 0 and 1, not {dropout_p}")
     if is_causal and attn_mask is not None:

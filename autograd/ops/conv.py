@@ -17,6 +17,7 @@ from typing import Any
 from backends import Array, Namespace
 from backends.windows import Windows
 
+from ..observe import casting
 from ..registry import operator
 from ..tensor import Tensor
 from .shape import reshape, squeeze, unsqueeze
@@ -132,7 +133,7 @@ def _check_weight(name: str, n: int, input: Tensor, weight: Tensor, bias: Any, g
             f"weight of size {list(weight.shape)}"
         )
     given = [input.dtype, weight.dtype] + ([] if bias is None else [bias.dtype])
-    if len(set(given)) > 1:
+    if len(set(given)) > 1 and not casting():  # an autocast brings them together, and the operator checks again
         raise RuntimeError(
             f"{name}: input, weight and bias must have one dtype, but got {', '.join(map(str, given))}; cast with .to()"
         )

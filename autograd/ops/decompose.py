@@ -214,6 +214,7 @@ def _diagonal(xp: Any, x: Any) -> Any:
 
 
 _cholesky.vjp(_cholesky_vjp)
+_cholesky.again = lambda input: _cholesky((input + input.mT) / 2)  # one triangle is read, the derivative is of both
 
 
 @operator(several=True)
@@ -264,6 +265,7 @@ def _eigh_vjp(xp: Any, g: Any, out: Any) -> Any:
 
 
 _eigh.vjp(_eigh_vjp)
+_eigh.again = lambda input, *, upper: _eigh((input + input.mT) / 2, upper=upper)
 
 
 @operator(several=True)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from backends import Array, Namespace
 
 from .. import dtypes
+from ..observe import casting
 from ..registry import operator
 from ..tensor import Tensor
 from .shape import reshape
@@ -266,7 +267,7 @@ def _summable(equation: str, operands: Sequence[Tensor], alone: bool) -> Sequenc
 
     Where a dimension of a single operand is summed (`alone`), integers count as int64, as in `sum`."""
     dtype = operands[0].dtype
-    if any([x.dtype != dtype for x in operands]):
+    if any([x.dtype != dtype for x in operands]) and not casting():  # an autocast brings them together
         raise _refuse(
             f"the operands of {equation!r} must have one dtype, not {', '.join([str(x.dtype) for x in operands])}; "
             "cast with .to()"

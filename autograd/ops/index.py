@@ -12,10 +12,12 @@ import backends
 from backends import Array, Namespace
 
 from .. import dtypes
-from ..engine import mode, writes
+from ..engine import mode
 from ..inplace import assign, check_writable
+from ..observe import arriving_at, observers, tick, watching
 from ..registry import operator
 from ..tensor import Tensor, from_array
+from ..writes import writes
 from .shape import expand, normalize_dim, permute, reshape
 
 __all__ = [  # fmt: skip
@@ -116,12 +118,16 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
             return
         assign(input, input, "setitem")  # a leaf that requires grad: raises
     check_writable(input, "setitem")
+    if observers:
+        arriving_at(input._array)
     try:
         input._array[place] = value._array
     except (ValueError, IndexError, TypeError) as error:
         kind = IndexError if isinstance(error, IndexError) else RuntimeError
         raise kind(f"setitem: {error} (a value of shape {list(value.shape)} into shape {list(input.shape)})") from error
     writes.mark(input._array, "setitem")
+    for observer in watching() if observers else ():
+        observer.written(input, value, place)
 
 
 def _is_written_back(input: Tensor, place: Any, value: Tensor) -> bool:
@@ -135,7 +141,10 @@ def _is_written_back(input: Tensor, place: Any, value: Tensor) -> bool:
         mode.unsettled = None
     if input._node is None:
         storage = backends.backend_of(input._array).storage
-        return storage(input._array) == storage(value._array)
+        is_back = storage(input._array) == storage(value._array)
+        if is_back:
+            input._born = tick()  # it is about to know what was written
+        return bool(is_back)
     reads = [p for p in node.parents if p is not None and p.op is _getitem and p.parents[0] is input._node]
     return any([p.attrs == {"index": place} for p in reads]) and writes.forgive(input._array, node)
 
@@ -273,7 +282,7 @@ def _in_bounds(name: str, function: Any, *args: Any, **kwargs: Any) -> Tensor:
     try:
         return function(*args, **kwargs)
     except IndexError as error:
-        raise RuntimeError(f"{name}: {error}") from error
+        raise RuntimeError(str(error) if str(error).startswith(name) else f"{name}: {error}") from error
 
 
 def _check_index(name: str, input: Tensor, index: Tensor, axis: int) -> None:

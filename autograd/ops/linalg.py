@@ -49,6 +49,13 @@ def _as_matrix(xp: Any, x: Any) -> Any:
     return xp.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
+def _by_matrix(xp: Any, x: Any, weight: Any) -> Any:
+    """x @ weight, for one matrix: a stack of matrices times it is one large product, and not a small one for each."""
+    if x.ndim < 3:
+        return xp.matmul(x, weight)
+    return xp.reshape(xp.matmul(_as_matrix(xp, x), weight), (*x.shape[:-1], weight.shape[1]))
+
+
 @operator(promotes="same")
 def matmul(xp: Namespace, input: Array, other: Array) -> Array:
     """The matrix product, as ``@``: (..., n, k) and (..., k, m) give (..., n, m); leading dimensions broadcast.
@@ -56,7 +63,7 @@ def matmul(xp: Namespace, input: Array, other: Array) -> Array:
     A 1-D operand is a row on the left, a column on the right, and its dimension goes away again. Both must
     have one dtype (not bool) and at least one dimension; raises RuntimeError where the inner sizes differ."""
     try:
-        out = xp.matmul(input, other)
+        out = _by_matrix(xp, input, other) if other.ndim == 2 and input.ndim > 2 else xp.matmul(input, other)
     except ValueError:  # looked into only now: the sizes are right nearly always
         raise RuntimeError(_misfit(input.shape, other.shape)) from None
     if out.dtype.kind == "b":
@@ -82,6 +89,8 @@ def _matmul_input(xp: Any, g: Any, other: Any, input_shape: Any) -> Any:
         return xp.reshape(g, (*g.shape, 1)) * other  # an outer product; also of two vectors, where g is 0-d
     if len(input_shape) == 1:
         return xp.matmul(xp.reshape(g, (*g.shape[:-1], 1, g.shape[-1])), _flipped(xp, other))[..., 0, :]
+    if other.ndim == 2:
+        return _by_matrix(xp, g, _flipped(xp, other))
     return xp.matmul(g, _flipped(xp, other))
 
 
@@ -111,7 +120,7 @@ def _linear(xp: Namespace, input: Array, weight: Array, bias: Array) -> Array:
         raise RuntimeError(
             f"the last size of the input, {input.shape[-1]}, must be in_features of the weight, {weight.shape[1]}"
         )
-    out = xp.matmul(input, xp.transpose(weight, (1, 0)))
+    out = _by_matrix(xp, input, xp.transpose(weight, (1, 0)))
     if bias is not None:
         out += bias
     return out
@@ -124,7 +133,7 @@ def _linear_weight(xp: Any, g: Any, input: Any) -> Any:
 
 
 _linear.vjp(
-    input=lambda xp, g, weight: xp.matmul(g, weight),
+    input=lambda xp, g, weight: _by_matrix(xp, g, weight),
     weight=_linear_weight,
     bias=lambda xp, g: xp.sum(g, axis=(0,)) if g.ndim == 2 else g,  # of more, the engine sums it over the rows
 )

@@ -29,21 +29,37 @@ __all__ = [  # fmt: skip
 @operator
 def _softmax(xp: Namespace, input: Array, *, axis: int) -> Array:
     """exp(input) / sum(exp(input)) along an axis; the largest value is taken out first, against overflow."""
+    if xp.kernels and (fused := xp.kernels.softmax(input, axis)) is not None:
+        return fused
     e = xp.exp(input - xp.max(input, axis=axis, keepdims=True))
     return mul_own(e, 1 / _total(xp, e, (axis,)))
 
 
-_softmax.vjp(lambda xp, g, out, axis: mul_own(g - xp.sum_product(g, out, axis=(axis,), keepdims=True), out))
+def _softmax_vjp(xp: Any, g: Any, out: Any, axis: int) -> Any:
+    if xp.kernels and (fused := xp.kernels.softmax_backward(g, out, axis)) is not None:
+        return fused
+    return mul_own(g - xp.sum_product(g, out, axis=(axis,), keepdims=True), out)
+
+
+_softmax.vjp(_softmax_vjp)
 
 
 @operator
 def _log_softmax(xp: Namespace, input: Array, *, axis: int) -> Array:
     """input - logsumexp(input) along an axis: finite where softmax has rounded to 0."""
+    if xp.kernels and (fused := xp.kernels.softmax(input, axis, logarithm=True)) is not None:
+        return fused
     shifted = input - xp.max(input, axis=axis, keepdims=True)
     return shifted - xp.log(_total(xp, xp.exp(shifted), (axis,)))
 
 
-_log_softmax.vjp(lambda xp, g, out, axis: g - mul_own(xp.exp(out), _total(xp, g, (axis,))))
+def _log_softmax_vjp(xp: Any, g: Any, out: Any, axis: int) -> Any:
+    if xp.kernels and (fused := xp.kernels.softmax_backward(g, out, axis, logarithm=True)) is not None:
+        return fused
+    return g - mul_own(xp.exp(out), _total(xp, g, (axis,)))
+
+
+_log_softmax.vjp(_log_softmax_vjp)
 
 
 @operator(aux=("probs",))
@@ -52,6 +68,8 @@ def _cross_entropy(xp: Namespace, input: Array, target: Array, share: Array, *, 
 
     share: (n), what each row counts, or None. The gradient of a row is softmax(input) - onehot(target): no
     logarithm, and no division by a probability."""
+    if xp.kernels and (fused := xp.kernels.cross_entropy(input, target, share, scale)) is not None:
+        return fused
     shifted = input - xp.max(input, axis=1, keepdims=True)
     picked = shifted[xp.arange(input.shape[0], like=target), target]
     probs = xp.exp(shifted)
@@ -61,6 +79,8 @@ def _cross_entropy(xp: Namespace, input: Array, target: Array, share: Array, *, 
 
 
 def _cross_entropy_input(xp: Any, g: Any, target: Any, share: Any, probs: Any, scale: float) -> Any:
+    if xp.kernels and (fused := xp.kernels.cross_entropy_backward(g, target, share, probs, scale)) is not None:
+        return fused
     place = (xp.arange(target.shape[0], like=target), target)
     slope = xp.replace(probs, place, probs[place] - 1)
     g = g * scale
@@ -136,7 +156,7 @@ def cross_entropy(
 
     Fused for a matrix with indices: log(softmax) would be -inf where a probability rounds to 0, and its
     gradient NaN; here it is softmax(input) - onehot(target). Raises ValueError or RuntimeError on shapes and
-    dtypes that do not match, IndexError for a class that does not exist."""
+    dtypes that do not match, IndexError for a class that does not exist (a GPU does not look: its loss is NaN)."""
     name = "cross_entropy"
     reduction = reduction_of(name, reduction, size_average, reduce)
     if dtypes.is_floating(target.dtype):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 from backends import backend_of
 
@@ -112,7 +112,7 @@ def _rows(name: str, input: Tensor, target: Tensor, per_class: bool) -> tuple[Te
     if not input.ndim:
         input = reshape(input, (1,))
         expected = (1,) if per_class else ()
-    if input.ndim not in (1, 2) or not input.shape[-1] or target.numel() != _product(expected):
+    if input.ndim not in (1, 2) or not input.shape[-1] or target.numel() != math.prod(expected):
         raise RuntimeError(
             f"{name}: inconsistent target size {list(target.shape)} for an input of shape {list(input.shape)}; expects "
             f"(n, classes) or (classes), and a target of shape {list(expected)}"
@@ -121,13 +121,6 @@ def _rows(name: str, input: Tensor, target: Tensor, per_class: bool) -> tuple[Te
         raise RuntimeError(f"{name}: expects int64 class indices as the target, not {target.dtype}")
     rows = reshape(input, (-1, input.shape[-1]))
     return rows, reshape(target, rows.shape if per_class else rows.shape[:1])
-
-
-def _product(shape: Any) -> int:
-    count = 1
-    for n in shape:
-        count *= n
-    return count
 
 
 def multi_margin_loss(

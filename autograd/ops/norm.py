@@ -8,6 +8,7 @@ and reductions, so an activation keeps the order in which it lies in memory.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,10 +41,7 @@ def _total(xp: Any, x: Any, axis: tuple[int, ...]) -> Any:
 
 
 def _size(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
-    size = 1
-    for i in axis:
-        size *= shape[i]
-    return size
+    return math.prod([shape[i] for i in axis])
 
 
 def _constant_over(axis: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -58,6 +56,8 @@ def _normalize(xp: Namespace, input: Array, weight: Array, bias: Array, *, axis:
     weight, bias: None, or the parameters, which `shape` lays beside the input. Fused, because the gradient of
     the parts would pass three times through the mean and the variance; only `input` and two numbers for each
     group are kept. The variance is that of the centred values, so a large mean costs no digits."""
+    if xp.kernels and (fused := xp.kernels.normalize(input, weight, bias, axis, shape, eps)) is not None:
+        return fused
     w, b = (None if p is None else xp.reshape(p, shape) for p in (weight, bias))
     outer = range(axis[0])  # blocks of leading axes only: those of a batch norm would be strided, which is slower
     kept = tuple([1 if i in axis else n for i, n in enumerate(input.shape)])
@@ -83,12 +83,14 @@ def _(
     xp: Any, g: Any, input: Any, weight: Any, bias: Any, mean: Any, rstd: Any, axis: Any, shape: Any, needs: Any
 ) -> Any:
     w = None if weight is None else xp.reshape(weight, shape)
-    outer = range(axis[0])
-    inner = axis if weight is None and bias is None else _constant_over(axis, shape)
-    own = tuple([i for i in range(input.ndim) if shape[i] == 1])
-    rule = functools.partial(_gradients, xp, axis=axis, inner=inner, own=own, needs=needs)
-    shapes = [given if needed else None for given, needed in zip((input.shape, shape, shape), needs)]
-    x, d_weight, d_bias = in_blocks(xp, rule, (input, g, mean, rstd, w), outer, shapes)
+    if xp.kernels and (fused := xp.kernels.normalize_backward(g, input, weight, mean, rstd, axis, shape, needs)):
+        x, d_weight, d_bias = fused
+    else:
+        inner = axis if weight is None and bias is None else _constant_over(axis, shape)
+        own = tuple([i for i in range(input.ndim) if shape[i] == 1])
+        rule = functools.partial(_gradients, xp, axis=axis, inner=inner, own=own, needs=needs)
+        shapes = [given if needed else None for given, needed in zip((input.shape, shape, shape), needs)]
+        x, d_weight, d_bias = in_blocks(xp, rule, (input, g, mean, rstd, w), range(axis[0]), shapes)
     return (
         x,
         xp.reshape(d_weight, weight.shape) if needs[1] else None,

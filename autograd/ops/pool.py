@@ -70,6 +70,9 @@ def _spread(xp: Any, g: Any, which: Any, windows: Windows, input_shape: Any) -> 
 
 
 _chosen.vjp(input=_spread)
+_chosen.again = lambda input, values, which, *, windows: _chosen(  # for `check_model`: its values, found anew
+    input, _sum_windows(input.detach(), which, windows=windows), which, windows=windows
+)
 _sum_windows.vjp(input=_spread)
 _spread_windows.vjp(input=lambda xp, g, which, windows: xp.sum_windows(g, which, windows))
 

@@ -34,4 +34,10 @@ from .shape import *
 from .solve import *
 from .special import *
 from .statistics import *
+from .synonyms import *
 from .transcendental import *
+from .words import numpy_words as _numpy_words
+
+for _name, _function in list(globals().items()):
+    if not _name.startswith("_"):
+        globals()[_name] = _numpy_words(_function)

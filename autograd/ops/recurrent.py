@@ -96,26 +96,26 @@ def _(
 # ------------------------------------------------------------------------------------- LSTM
 
 
-def _row(xp: Any, values: tuple[float, ...], size: int, like: Any) -> Any:
-    """Each value `size` times, in a row."""
-    return xp.concatenate([xp.ones((size,), like=like) * value for value in values], axis=0)
+def _columns(xp: Any, values: tuple[float, ...], like: Any) -> Any:
+    """Each value in an array of the shape of `like`, side by side: in full, since to broadcast a row takes twice as
+    long at every step."""
+    return xp.concatenate([xp.ones(like.shape, like=like) * value for value in values], axis=1)
 
 
 @operator(promotes="same", several=True, aux=("gates",))
-def _lstm(xp: Namespace, x: Array, weight: Array, bias: Array, h: Array, c: Array, *, sizes: Any, reverse: bool) -> Any:
-    """The states after each step: i, f, g, o from x[t] + h @ weight.T + bias, c = f * c + i * g, h = o * tanh(c).
+def _lstm(xp: Namespace, x: Array, weight: Array, h: Array, c: Array, *, sizes: Any, reverse: bool) -> Any:
+    """The states after each step: i, f, g, o from x[t] + h @ weight.T, c = f * c + i * g, h = o * tanh(c).
 
-    i, f and o went through a sigmoid, g through tanh. weight: (4 H, H). bias: (4 H) or None. The sigmoid is
+    i, f and o went through a sigmoid, g through tanh. weight: (4 H, H). Both biases are in x. The sigmoid is
     tanh(x / 2) / 2 + 1 / 2, so that all four gates are one call of tanh. They are kept as a list, one for each step."""
     size = h.shape[1]
-    half = _row(xp, (0.5, 0.5, 1.0, 0.5), size, x)
+    half = _columns(xp, (0.5, 0.5, 1.0, 0.5), h)
     turned, shift = _turned(xp, weight), 1 - half
     hidden, cells, gates = [], [], []
     for start, end in _steps(sizes, reverse):
         rows = end - start
         act = add_own(xp.matmul(h[:rows], turned), x[start:end])
-        act = act if bias is None else add_own(act, bias)
-        act = add_own(mul_own(xp.tanh(mul_own(act, half)), half), shift)
+        act = add_own(mul_own(xp.tanh(mul_own(act, half[:rows])), half[:rows]), shift[:rows])
         cell = add_own(act[:, size : 2 * size] * c[:rows], act[:, :size] * act[:, 2 * size : 3 * size])
         hidden.append(mul_own(xp.tanh(cell), act[:, 3 * size :]))
         cells.append(cell)
@@ -125,12 +125,10 @@ def _lstm(xp: Namespace, x: Array, weight: Array, bias: Array, h: Array, c: Arra
 
 
 @_lstm.joint_vjp
-def _(
-    xp: Any, g: Any, weight: Any, bias: Any, h: Any, c: Any, out: Any, gates: Any, sizes: Any, reverse: bool, needs: Any
-) -> Any:
+def _(xp: Any, g: Any, weight: Any, h: Any, c: Any, out: Any, gates: Any, sizes: Any, reverse: bool, needs: Any) -> Any:
     size, steps = h.shape[1], _steps(sizes, reverse)
     # the slope of a sigmoid is a * (1 - a), that of tanh 1 - a * a: both are a * (linear - a) + constant
-    linear = _row(xp, (1.0, 1.0, 0.0, 1.0), size, h)
+    linear = _columns(xp, (1.0, 1.0, 0.0, 1.0), h)
     constant = 1 - linear
     hidden, cells = out
     before = _before(xp, cells, c, steps)
@@ -145,14 +143,14 @@ def _(
         d_act = xp.concatenate(
             [d_cell * act[:, 2 * size : 3 * size], d_cell * was, d_cell * act[:, :size], d_hidden * squashed], axis=1
         )
-        d_x.append(mul_own(d_act, add_own(mul_own(linear - act, act), constant)))
+        d_x.append(mul_own(d_act, add_own(mul_own(linear[:rows] - act, act), constant[:rows])))
         d_h = _onto(xp, xp.matmul(d_x[-1], weight), d_h)
         d_c = _onto(xp, d_cell * act[:, size : 2 * size], d_c)
     joined = _joined(xp, d_x, not reverse)
     d_weight = None
     if needs[1]:
         d_weight = xp.matmul(_flipped(xp, joined), _joined(xp, _before(xp, hidden, h, steps), reverse))
-    return joined, d_weight, xp.sum(joined, axis=0) if needs[2] else None, d_h, d_c
+    return joined, d_weight, d_h, d_c
 
 
 # ------------------------------------------------------------------------------------- GRU

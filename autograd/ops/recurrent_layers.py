@@ -34,7 +34,7 @@ def _direction(
     how = {"sizes": sizes, "reverse": reverse}
     if name == "lstm":
         both = b_ih if b_hh is None else b_hh if b_ih is None else b_ih + b_hh
-        return tuple(_lstm(linear(input, w_ih, both), w_hh, None, *states, **how))
+        return tuple(_lstm(linear(input, w_ih, both), w_hh, *states, **how))
     projected = linear(input, w_ih, b_ih)
     if name == "gru":
         return (_gru(projected, w_hh, b_hh, *states, **how),)

@@ -188,7 +188,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     elif not dtypes.is_floating(input.dtype):
         input = input.to(dtypes.int64)
     out = _sum(input, axis=normalize_dims(dim, input.ndim, "sum"), keepdims=keepdim)
-    return out if out.dtype == input.dtype else out.to(input.dtype)
+    return out if out.dtype == input.dtype or dtypes.is_floating(out.dtype) else out.to(input.dtype)
 
 
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

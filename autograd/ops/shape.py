@@ -8,6 +8,7 @@ Results share memory with the input wherever NumPy can arrange it (reshape, tran
 from __future__ import annotations
 
 import math
+from operator import index
 from typing import Any
 
 import backends
@@ -15,7 +16,7 @@ from backends import Array, Namespace
 
 from .. import dtypes
 from ..registry import operator
-from ..tensor import Tensor
+from ..tensor import Tensor, from_array
 
 __all__ = [  # fmt: skip
     "broadcast_to",
@@ -56,7 +57,10 @@ def _one_tuple(shape: tuple[Any, ...]) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` are the same."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
-    return tuple([int(n) for n in shape])
+    try:
+        return tuple([index(n) for n in shape])
+    except TypeError:
+        raise TypeError(f"sizes and dimensions must be integers, not {shape}") from None
 
 
 # ------------------------------------------------------------------------------------- the operators
@@ -126,9 +130,9 @@ _cast.vjp(lambda xp, g: g)  # the engine casts it to the input's dtype
 
 
 @operator
-def _move(xp: Namespace, input: Array, *, source: Any, target: Any) -> Array:
+def _move(xp: Namespace, input: Array, *, source: Any, target: Any, non_blocking: bool = False) -> Array:
     """The same values on another device."""
-    return backends.move(input, target)
+    return backends.move(input, target, non_blocking)
 
 
 _move.vjp(lambda xp, g, source: to(g, source) if isinstance(g, Tensor) else backends.move(g, source))
@@ -288,7 +292,9 @@ def to(
 ) -> Tensor:
     """The tensor in another dtype, on another device, or both; itself if nothing changes and not `copy`.
 
-    Takes a dtype, a device, a device and a dtype, or a tensor to be like. Gradients come back the same way."""
+    Takes a dtype, a device, a device and a dtype, or a tensor to be like. Gradients come back the same way.
+    non_blocking: let a copy from pinned memory (`pin_memory`) to a GPU go on behind the program, which must not write
+    there until it is done. Copies from other memory never hold the program up."""
     for arg in args:
         if isinstance(arg, Tensor):
             device, dtype = arg.device, arg.dtype
@@ -300,12 +306,36 @@ def to(
     if device is not None:
         target = backends.device(device)
         if target != input.device:
-            result = _move(result, source=input.device, target=target)
+            how = {"non_blocking": True} if non_blocking else {}
+            result = _move(result, source=input.device, target=target, **how)
     if dtype is not None:
         wanted = dtypes.as_dtype(dtype)
         if wanted != input.dtype:
             result = _cast(result if dtypes.is_floating(wanted) else result.detach(), dtype=wanted)
     return clone(result) if copy and result is input else result
+
+
+def _accelerator(device: Any) -> Any:
+    """The backend of a device that is not the CPU: that given, the default one, or else the GPU."""
+    where = backends.device(device)
+    return backends.backend("cuda" if where.type == "cpu" else where)
+
+
+def pin_memory(input: Tensor, device: Any = None) -> Tensor:
+    """A copy of a CPU tensor in pinned memory, from which a GPU copies by itself: see `to` (non_blocking).
+
+    The tensor itself if it is pinned. Raises RuntimeError for a tensor that is not on the CPU, and
+    BackendUnavailableError without a GPU."""
+    if input.device != "cpu":
+        raise RuntimeError(f"pin_memory: only CPU tensors can be pinned, not one on {input.device}")
+    module = _accelerator(device)
+    return input if module.is_pinned(input._array) else from_array(module.pinned(input._array), None)
+
+
+def is_pinned(input: Tensor) -> bool:
+    """Whether a CPU tensor is in pinned memory."""
+    loaded = [backends.backend(kind) for kind in backends.loaded() if kind != "cpu"]
+    return input.device == "cpu" and any([module.is_pinned(input._array) for module in loaded])
 
 
 def _is_dtype_name(name: Any) -> bool:

@@ -1,20 +1,51 @@
-"""Data sets, samplers and loaders, as torch.utils.data, and a reader of MNIST's files."""
+"""Data sets, samplers and loaders, as torch.utils.data; folders of pictures and MNIST, as torchvision.datasets.
 
-from .dataset import Dataset, Subset, TensorDataset, random_split
+`nn.data.transforms` has what is done to pictures before they are batched.
+"""
+
+from . import transforms
+from .collate import default_collate, default_convert
+from .dataset import (
+    ChainDataset,
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    StackDataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
+from .folder import DatasetFolder, ImageFolder
 from .idx import read_idx
-from .loader import DataLoader, default_collate
-from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from .loader import DataLoader
+from .mnist import MNIST, FashionMNIST
+from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler
+from .worker import WorkerInfo, get_worker_info
 
 __all__ = [
+    "MNIST",
     "BatchSampler",
+    "ChainDataset",
+    "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DatasetFolder",
+    "FashionMNIST",
+    "ImageFolder",
+    "IterableDataset",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
+    "StackDataset",
     "Subset",
+    "SubsetRandomSampler",
     "TensorDataset",
+    "WeightedRandomSampler",
+    "WorkerInfo",
     "default_collate",
+    "default_convert",
+    "get_worker_info",
     "random_split",
     "read_idx",
+    "transforms",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import autograd
@@ -35,7 +35,8 @@ class RandomSampler(Sampler):
     """Every sample, in an order drawn anew for each pass.
 
     replacement: draw each number by itself, so that some come twice. num_samples: how many numbers a pass gives; by
-    default as many as there are samples. Raises ValueError for a `num_samples` that is not a positive integer."""
+    default as many as there are samples. The whole order is drawn before its first number is given. Raises ValueError
+    for a `num_samples` that is not a positive integer, TypeError for a `replacement` that is not a bool."""
 
     def __init__(
         self,
@@ -44,6 +45,8 @@ class RandomSampler(Sampler):
         num_samples: int | None = None,
         generator: Generator | None = None,
     ) -> None:
+        if not isinstance(replacement, bool):
+            raise TypeError(f"RandomSampler: replacement should be a boolean value, but got {replacement!r}")
         if num_samples is not None and (not isinstance(num_samples, int) or num_samples <= 0):
             raise ValueError(f"RandomSampler: num_samples should be a positive integer value, but got {num_samples!r}")
         self.data_source, self.replacement, self.generator = data_source, replacement, generator
@@ -62,10 +65,51 @@ class RandomSampler(Sampler):
             return
         if wanted and not n:
             raise ValueError(f"RandomSampler: {wanted} samples were asked for of a data set that has none")
-        while wanted > 0:
-            order = shuffled(n, self.generator)[:wanted]
-            yield from order
-            wanted -= len(order)
+        order: list[int] = []
+        while len(order) < wanted:
+            order += shuffled(n, self.generator)[: wanted - len(order)]
+        yield from order
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class SubsetRandomSampler(Sampler):
+    """The numbers in `indices`, in an order drawn anew for each pass."""
+
+    def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
+        self.indices, self.generator = indices, generator
+
+    def __iter__(self) -> Iterator[int]:
+        for i in shuffled(len(self.indices), self.generator):
+            yield self.indices[i]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class WeightedRandomSampler(Sampler):
+    """`num_samples` numbers, each drawn with the probability that its weight says; weights need not sum to 1.
+
+    replacement: whether a number can come twice. Raises ValueError for weights that are not a vector, and for a
+    `num_samples` that is not a positive integer; `autograd.multinomial` refuses weights that are negative."""
+
+    def __init__(
+        self, weights: Any, num_samples: int, replacement: bool = True, generator: Generator | None = None
+    ) -> None:
+        if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
+            raise ValueError(f"num_samples should be a positive integer value, but got num_samples={num_samples!r}")
+        if not isinstance(replacement, bool):
+            raise ValueError(f"replacement should be a boolean value, but got replacement={replacement!r}")
+        where = generator.device if generator else "cpu"
+        self.weights = autograd.as_tensor(weights).to(where, autograd.float64)
+        if self.weights.ndim != 1:
+            raise ValueError(f"weights should be a 1d sequence, but have shape {list(self.weights.shape)}")
+        self.num_samples, self.replacement, self.generator = num_samples, replacement, generator
+
+    def __iter__(self) -> Iterator[int]:
+        drawn = autograd.multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator)
+        return iter(drawn.tolist())
 
     def __len__(self) -> int:
         return self.num_samples

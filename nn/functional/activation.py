@@ -14,6 +14,7 @@ __all__ = [  # fmt: skip
     "elu",
     "gelu",
     "glu",
+    "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -180,6 +181,19 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """softmax(-input)."""
     return autograd.softmax(-input, _implicit("softmin", dim, input, _stacklevel), dtype=dtype)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+    """A sample from the categories that `logits` give along `dim`, softened so that it has a derivative.
+
+    softmax((logits + noise) / tau), where the noise is Gumbel's, -log(-log(u)) of uniform numbers u. The smaller `tau`,
+    the closer to one-hot. hard: give the one-hot sample itself, with the derivative of the soft one (straight-through).
+    eps is PyTorch's, and unused there too. Method: Jang, Gu and Poole (2017); Maddison, Mnih and Teh (2017)."""
+    waits = (-autograd.log1p(-autograd.rand_like(logits))).clamp(min=float(autograd.finfo(logits.dtype).tiny))
+    soft = autograd.softmax((logits - waits.log()) / tau, dim)
+    if not hard:
+        return soft
+    return autograd.zeros_like(logits).scatter(dim, soft.argmax(dim, keepdim=True), 1.0) - soft.detach() + soft
 
 
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:

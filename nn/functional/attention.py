@@ -95,24 +95,7 @@ def multi_head_attention_forward(
         v = autograd.cat([v, v.new_zeros(count, num_heads, 1, v.shape[-1])], 2)
         more += 1
 
-    mask = None
-    if attn_mask is not None:
-        shown = _additive(attn_mask, q)
-        if shown.ndim not in (2, 3) or shown.shape[-2:] != (length, k.shape[2] - more):
-            raise RuntimeError(
-                f"{name}: attn_mask must have shape (L, S) or (n * heads, L, S) with L={length} and "
-                f"S={k.shape[2] - more}, not {list(attn_mask.shape)}"
-            )
-        mask = shown if shown.ndim == 2 else shown.reshape(count, num_heads, *shown.shape[1:])
-    if key_padding_mask is not None:
-        padding = _additive(key_padding_mask, q)
-        if padding.shape != (count, k.shape[2] - more):
-            raise RuntimeError(
-                f"{name}: key_padding_mask must have shape {[count, k.shape[2] - more]}, not "
-                f"{list(key_padding_mask.shape)}"
-            )
-        padding = padding.reshape(count, 1, 1, -1)
-        mask = padding if mask is None else mask + padding
+    mask = _mask(name, attn_mask, key_padding_mask, q, k.shape[2] - more)
     if mask is not None and more:
         mask = autograd.cat([mask, mask.new_zeros(*mask.shape[:-1], more)], -1)
 
@@ -134,6 +117,26 @@ def _heads(x: Tensor, num_heads: int) -> Tensor:
     """(L, n, E) as (n, heads, L, E / heads)."""
     length, count, width = x.shape
     return x.reshape(length, count, num_heads, width // num_heads).permute(1, 2, 0, 3)
+
+
+def _mask(name: str, attn_mask: Tensor | None, padding: Tensor | None, q: Tensor, keys: int) -> Tensor | None:
+    """Both masks in one, to be added to scores (n, heads, L, keys); None where there is neither."""
+    count, num_heads, length = q.shape[:3]
+    mask = None
+    if attn_mask is not None:
+        mask = _additive(attn_mask, q)
+        if mask.ndim not in (2, 3) or mask.shape[-2:] != (length, keys):
+            raise RuntimeError(
+                f"{name}: attn_mask must have shape (L, S) or (n * heads, L, S) with L={length} and S={keys}, not "
+                f"{list(attn_mask.shape)}"
+            )
+        mask = mask if mask.ndim == 2 else mask.reshape(count, num_heads, length, keys)
+    if padding is not None:
+        if padding.shape != (count, keys):
+            raise RuntimeError(f"{name}: key_padding_mask must have shape {[count, keys]}, not {list(padding.shape)}")
+        hidden = _additive(padding, q).reshape(count, 1, 1, keys)
+        mask = hidden if mask is None else mask + hidden
+    return mask
 
 
 def _additive(mask: Tensor, like: Tensor) -> Tensor:

@@ -21,12 +21,13 @@ __all__ = [  # fmt: skip
 ]
 
 
-def _kept(name: str, input: Tensor, p: float, shape: tuple[int, ...], generator: Generator | None) -> Tensor:
-    """1 with probability 1 - p, and else 0, in the input's dtype."""
+def _kept(
+    name: str, input: Tensor, p: float, scale: float, shape: tuple[int, ...], generator: Generator | None
+) -> Tensor:
+    """`scale` with probability 1 - p, and else 0, in the input's dtype."""
     if not input.is_floating_point():
         raise RuntimeError(f"{name}: the input must be floating point, not {input.dtype}")
-    drawn = autograd.rand(shape, generator=generator, dtype=input.dtype, device=input.device)
-    return (drawn >= p).to(input.dtype)
+    return autograd.dropout_mask(shape, p, scale, generator=generator, dtype=input.dtype, device=input.device)
 
 
 def _check(name: str, p: float) -> None:
@@ -46,9 +47,7 @@ def _scaled(
     _check(name, p)
     if not training or p == 0:
         return input
-    mask = _kept(name, input, p, shape, generator)
-    if p < 1:
-        mask *= 1 / (1 - p)
+    mask = _kept(name, input, p, 1 / (1 - p) if p < 1 else 1.0, shape, generator)
     return input.mul_(mask) if inplace else input * mask
 
 
@@ -114,7 +113,7 @@ def _alpha(
     if p == 1:
         return input.mul_(0.0) if inplace else input * 0.0
     scale = 1 / math.sqrt((_NEGATIVE**2 * p + 1) * (1 - p))
-    mask = _kept(name, input, p, shape, generator)
+    mask = _kept(name, input, p, 1.0, shape, generator)
     result = input * (mask * scale) + (1 - mask) * (_NEGATIVE * scale) + -_NEGATIVE * p * scale
     return input.copy_(result) if inplace else result
 

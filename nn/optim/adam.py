@@ -9,7 +9,7 @@ from typing import Any
 import autograd
 from autograd import Tensor
 
-from .optimizer import Optimizer, blend, check_betas, check_not_negative, zeros_for
+from .optimizer import Optimizer, blend, check_betas, check_not_negative, decayed, zeros_for
 
 
 def _adam(
@@ -30,12 +30,7 @@ def _adam(
 ) -> None:
     """t <- t + 1;  m <- b1 * m + (1 - b1) * g;  v <- b2 * v + (1 - b2) * g * g
     p <- p - lr * (m / (1 - b1 ** t)) / (sqrt(v / (1 - b2 ** t)) + eps)"""
-    if maximize:
-        g = -g
-    if weight_decay and decoupled:
-        p *= 1 - lr * weight_decay
-    elif weight_decay:
-        g = g + weight_decay * p
+    g = decayed(p, g, lr, weight_decay, maximize, decoupled)
     t += 1
     blend(m, g, betas[0])
     blend(v, g * g, betas[1])

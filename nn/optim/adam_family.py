@@ -9,7 +9,7 @@ import autograd
 from autograd import Tensor
 
 from .adam import one_minus_power
-from .optimizer import Optimizer, blend, check_betas, check_not_negative, zeros_for
+from .optimizer import Optimizer, blend, check_betas, check_not_negative, decayed, zeros_for
 
 
 def _adamax(
@@ -27,10 +27,7 @@ def _adamax(
     maximize: bool,
 ) -> None:
     """m <- b1 * m + (1 - b1) * g;  u <- max(b2 * u, abs(g) + eps);  p <- p - lr / (1 - b1 ** t) * m / u"""
-    if maximize:
-        g = -g
-    if weight_decay:
-        g = g + weight_decay * p
+    g = decayed(p, g, lr, weight_decay, maximize)
     t += 1
     blend(m, g, betas[0])
     u[...] = xp.maximum(betas[1] * u, xp.abs(g) + eps)
@@ -84,12 +81,7 @@ def _nadam(
     """mu(t) = b1 * (1 - 0.96 ** (t * momentum_decay) / 2);  m, v as Adam's
     p <- p - lr * (mu(t + 1) * m / (1 - mu(1) ... mu(t + 1)) + (1 - mu(t)) * g / (1 - mu(1) ... mu(t)))
              / (sqrt(v / (1 - b2 ** t)) + eps)"""
-    if maximize:
-        g = -g
-    if weight_decay and decoupled_weight_decay:
-        p *= 1 - lr * weight_decay
-    elif weight_decay:
-        g = g + weight_decay * p
+    g = decayed(p, g, lr, weight_decay, maximize, decoupled_weight_decay)
     t += 1
     now, then = (betas[0] * (1 - 0.5 * 0.96 ** ((t + ahead) * momentum_decay)) for ahead in (0, 1))
     product *= now
@@ -146,12 +138,7 @@ def _radam(
     maximize: bool,
 ) -> None:
     """m, v as Adam's;  p <- p - lr / (1 - b1 ** t) * r * m, with r of `_rectified`"""
-    if maximize:
-        g = -g
-    if weight_decay and decoupled_weight_decay:
-        p *= 1 - lr * weight_decay
-    elif weight_decay:
-        g = g + weight_decay * p
+    g = decayed(p, g, lr, weight_decay, maximize, decoupled_weight_decay)
     t += 1
     blend(m, g, betas[0])
     blend(v, g * g, betas[1])

@@ -8,7 +8,7 @@ from typing import Any
 import autograd
 from autograd import Tensor
 
-from .optimizer import Optimizer, blend, check_not_negative, zeros_for
+from .optimizer import Optimizer, blend, check_not_negative, decayed, zeros_for
 
 
 def _adagrad(
@@ -25,10 +25,7 @@ def _adagrad(
     maximize: bool,
 ) -> None:
     """t <- t + 1;  s <- s + g * g;  p <- p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)"""
-    if maximize:
-        g = -g
-    if weight_decay:
-        g = g + weight_decay * p
+    g = decayed(p, g, lr, weight_decay, maximize)
     rate = lr / (1 + t * lr_decay)
     t += 1
     s += g * g
@@ -92,10 +89,7 @@ def _rmsprop(
 ) -> None:
     """v <- alpha * v + (1 - alpha) * g * g;  d = g / (sqrt(v) + eps);  p <- p - lr * d, or with momentum
     b <- momentum * b + d;  p <- p - lr * b.  centered: m <- alpha * m + (1 - alpha) * g, and v - m * m instead of v"""
-    if maximize:
-        g = -g
-    if weight_decay:
-        g = g + weight_decay * p
+    g = decayed(p, g, lr, weight_decay, maximize)
     t += 1
     blend(v, g * g, alpha)
     if centered:
@@ -159,10 +153,7 @@ def _adadelta(
 ) -> None:
     """v <- rho * v + (1 - rho) * g * g;  d = sqrt((u + eps) / (v + eps)) * g;  u <- rho * u + (1 - rho) * d * d
     p <- p - lr * d"""
-    if maximize:
-        g = -g
-    if weight_decay:
-        g = g + weight_decay * p
+    g = decayed(p, g, lr, weight_decay, maximize)
     t += 1
     blend(v, g * g, rho)
     way = xp.sqrt(u + eps) / xp.sqrt(v + eps)

@@ -12,6 +12,7 @@ from typing import Any
 
 import autograd
 from autograd import Tensor
+from autograd.observe import observers, watching
 
 
 class Optimizer:
@@ -25,10 +26,11 @@ class Optimizer:
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        if isinstance(params, Tensor):
-            raise TypeError(
-                f"{type(self).__name__}: params should be an iterable of tensors or dicts, not a Tensor; use [tensor]"
+        if not isinstance(params, Iterable) or isinstance(params, Tensor):
+            given = (
+                "Tensor; use [tensor]" if isinstance(params, Tensor) else f"{type(params).__name__}; use its parameters"
             )
+            raise TypeError(f"{type(self).__name__}: params should be an iterable of tensors or dicts, not a {given}")
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
@@ -72,7 +74,11 @@ class Optimizer:
         if closure is not None:
             with autograd.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
+        groups = self.param_groups
+        if observers:
+            for observer in watching():
+                groups = observer.settings(self, groups)
+        for group in groups:
             params, grads = [], []
             for p in group["params"]:
                 g = p.grad
@@ -164,6 +170,20 @@ def zeros_for(
                 shape, dtype = ((), step_dtype(p)) if name in COUNTS else (p.shape, p.dtype)
                 kept[name] = autograd.full(shape, filled.get(name, 0.0), dtype=dtype, device=p.device)
     return [[state[p][name] for p in params] for name in (*names, *filled)]
+
+
+def decayed(p: Any, g: Any, lr: float, weight_decay: float, maximize: bool, decoupled: bool = False) -> Any:
+    """The gradient that a rule follows: -g to climb, and with the pull of weight_decay towards 0; for rules.
+
+    decoupled: shrink p itself, in place, instead of adding weight_decay * p."""
+    if maximize:
+        g = -g
+    if not weight_decay:
+        return g
+    if decoupled:
+        p *= 1 - lr * weight_decay
+        return g
+    return g + weight_decay * p
 
 
 def blend(mean: Any, value: Any, beta: float) -> None:

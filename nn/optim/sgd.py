@@ -8,15 +8,12 @@ from typing import Any
 import autograd
 from autograd import Tensor
 
-from .optimizer import Optimizer, check_not_negative, zeros_for
+from .optimizer import Optimizer, check_not_negative, decayed, zeros_for
 
 
 def _descend(xp: Any, p: Any, g: Any, *, lr: float, weight_decay: float, maximize: bool) -> None:
     """p <- p - lr * (g + weight_decay * p)"""
-    if maximize:
-        g = -g
-    if weight_decay:
-        g = g + weight_decay * p
+    g = decayed(p, g, lr, weight_decay, maximize)
     p -= lr * g
 
 
@@ -34,10 +31,7 @@ def _descend_with_momentum(
     maximize: bool,
 ) -> None:
     """b <- momentum * b + (1 - dampening) * g;  p <- p - lr * b, or with nesterov p - lr * (g + momentum * b)"""
-    if maximize:
-        g = -g
-    if weight_decay:
-        g = g + weight_decay * p
+    g = decayed(p, g, lr, weight_decay, maximize)
     b *= momentum
     b += (1 - dampening) * g if dampening else g
     p -= lr * (g + momentum * b) if nesterov else lr * b

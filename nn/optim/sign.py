@@ -8,17 +8,14 @@ from typing import Any
 import autograd
 from autograd import Tensor
 
-from .optimizer import Optimizer, blend, check_betas, check_not_negative, zeros_for
+from .optimizer import Optimizer, blend, check_betas, check_not_negative, decayed, zeros_for
 
 
 def _lion(
     xp: Any, p: Any, g: Any, m: Any, *, lr: float, betas: tuple[float, float], weight_decay: float, maximize: bool
 ) -> None:
     """p <- p - lr * (sign(b1 * m + (1 - b1) * g) + weight_decay * p);  m <- b2 * m + (1 - b2) * g"""
-    if maximize:
-        g = -g
-    if weight_decay:
-        p *= 1 - lr * weight_decay
+    g = decayed(p, g, lr, weight_decay, maximize, decoupled=True)
     p -= lr * xp.sign(betas[0] * m + (1 - betas[0]) * g)
     blend(m, g, betas[1])
 

@@ -159,6 +159,13 @@ def test_as_tensor_copies_only_when_it_must():
     assert autograd.as_tensor([1, 2]).dtype == autograd.int64
 
 
+def test_python_types_as_dtypes_against_torch():
+    torch = pytest.importorskip("torch")
+    for kind in (bool, int, float):
+        made = autograd.zeros(2, dtype=kind), autograd.tensor([1], dtype=kind), autograd.ones(2).to(kind)
+        assert {f"torch.{x.dtype}" for x in made} == {str(torch.zeros(2, dtype=kind).dtype)}
+
+
 def test_the_default_dtype_is_that_of_floats(default_dtype):
     default_dtype(autograd.float64)
     for x in (autograd.tensor(1.0), autograd.zeros(1), autograd.rand(1), autograd.linspace(0, 1, 2), autograd.eye(1)):

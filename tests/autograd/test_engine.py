@@ -152,6 +152,35 @@ def test_a_vjp_of_the_wrong_shape_is_named(own_operators):
         bent(leaf([1.0, 2.0, 3.0])).backward(autograd.ones(3))
 
 
+@pytest.mark.parametrize("given", [(1.0, 2.0), None, 3.0], ids=["tuple", "None", "number"])
+def test_a_vjp_that_returns_no_array_is_named(given, own_operators):
+    @own_operators
+    def own_product(xp, a, b):
+        return a * b
+
+    own_product.vjp(a=lambda xp, g: given)
+    x = autograd.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(TypeError, match=rf"own_product: .*input 0 .*{type(given).__name__}.*vjp\(a=..., b=...\)"):
+        own_product(x, autograd.ones(2)).sum().backward()
+    assert x.grad is None
+
+
+def test_a_vjp_that_is_missing_or_asks_for_what_is_not_there(own_operators):
+    @own_operators
+    def own_product(xp, a, b):
+        return a * b
+
+    own_product.vjp(a=lambda xp, g, b: g * b)
+    x, y = autograd.ones(2, requires_grad=True), autograd.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"own_product: its input 'b' requires grad, but .* own_product.vjp\(b="):
+        own_product(x, y).sum().backward()
+    own_product(x, y.detach()).sum().backward()
+    with pytest.raises(TypeError, match="own_product: its vjp asks for other, which is no input"):
+        own_product.vjp(b=lambda xp, g, other: g * other)
+    with pytest.raises(TypeError, match="own_product: its vjp asks for other"):
+        own_product.joint_vjp(lambda xp, g, other: (g, g))
+
+
 # ------------------------------------------------------------------------------------- higher derivatives
 
 
@@ -342,6 +371,18 @@ def test_no_grad_ends_when_an_error_passes():
     with pytest.raises(KeyError), autograd.no_grad():
         raise KeyError
     assert autograd.is_grad_enabled()
+
+
+def test_inference_mode_is_no_grad():
+    @autograd.inference_mode()
+    def switched():
+        return autograd.is_grad_enabled()
+
+    with autograd.inference_mode():
+        assert not autograd.is_grad_enabled()
+        with autograd.inference_mode(False):
+            assert autograd.is_grad_enabled()
+    assert autograd.is_grad_enabled() and not switched() and not autograd.inference_mode(autograd.is_grad_enabled)()
 
 
 def test_set_grad_enabled_as_a_decorator():

@@ -337,3 +337,81 @@ def test_view_of_a_constant_changed_by_augmented_assignment(device):
     alone += w
     alone.sum().backward()
     assert w.grad.tolist() == [1.0, 1.0]
+
+
+VIEWS = [
+    lambda o: o[:2],
+    lambda o: o.view(2, 2)[0],
+    lambda o: o.split(2)[0],
+    lambda o: o.unbind()[0].expand(2),
+    lambda o: o.reshape(4, 1)[:2, 0],
+]
+USES = [
+    lambda v: v * leaf([1.0, 2.0]),
+    lambda v: leaf([1.0, 2.0]) - v,
+    lambda v: v + 1,
+    lambda v: v.exp(),
+    lambda v: v.sum(),
+    lambda v: v + autograd.ones(2),
+    lambda v: autograd.cat([v, leaf([1.0])]),
+]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_of_a_constant_that_was_since_written_with_a_gradient(view, device):
+    for use in USES:
+        o, w = autograd.zeros(4), leaf(2.0)
+        v, fixed, copy = view(o), view(o.detach()), view(o).clone()
+        cut = o.detach()[:2].detach()
+        use(v)
+        o[0] = w
+        with pytest.raises(RuntimeError, match="is a view of one that required no grad.*setitem has since written"):
+            use(v)
+        use(view(o))
+        use(copy)
+        use(cut)  # detach() says that no gradient is wanted
+        use(o.detach()[:2])
+        assert v.tolist() == fixed.tolist() and v.requires_grad is False
+        with autograd.no_grad():
+            v.exp()
+
+
+def test_memory_used_again_is_no_old_view():
+    for _ in range(50):
+        o = autograd.zeros(4)
+        o[0] = leaf(2.0)
+        del o
+        v = autograd.zeros(4)[:2]
+        v * leaf([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "write", [lambda y: y.zero_(), lambda y: y.fill_(3), lambda y: y.copy_(autograd.ones(2)), lambda y: y.uniform_()]
+)
+def test_overwriting_a_computed_tensor_whole_keeps_requires_grad(write, device):
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    old = y[:1]
+    assert write(y) is y and y.requires_grad and not y.is_leaf
+    (y * 3).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+    with pytest.raises(RuntimeError, match="shares memory"):
+        old * 2
+
+
+def test_filling_with_random_numbers_and_on_the_diagonal(device):
+    whole = autograd.zeros(1000, dtype=autograd.int64, device=device)
+    assert set(whole.random_(3).tolist()) == {0, 1, 2} and set(whole.random_(5, 7).tolist()) == {5, 6}
+    assert bool((whole.random_() >= 0).all()) and whole.max().item() > 2**40
+    assert set(autograd.zeros(99, dtype=autograd.bool, device=device).random_().tolist()) == {False, True}
+    drawn = autograd.zeros(20000, device=device).exponential_(4.0)
+    assert bool((drawn >= 0).all()) and abs(drawn.mean().item() - 0.25) < 0.02
+    with pytest.raises(RuntimeError, match="exponential_: expects lambd > 0"):
+        drawn.exponential_(0.0)
+    x = autograd.ones(2, 3, device=device, requires_grad=True)
+    y = (x * 2).fill_diagonal_(7)
+    assert y.tolist() == [[7.0, 2.0, 2.0], [2.0, 7.0, 2.0]]
+    y.sum().backward()
+    assert x.grad.tolist() == [[0.0, 2.0, 2.0], [2.0, 0.0, 2.0]]
+    with pytest.raises(RuntimeError, match="fill_diagonal_: expects a matrix"):
+        autograd.zeros(2, 2, 2, device=device).fill_diagonal_(1)

@@ -199,3 +199,9 @@ def test_meshgrid_and_products():
 def test_errors_say_what_is_wrong(call, error, message, device):
     with pytest.raises(error, match=message):
         call(autograd.ones(2, 3))
+
+
+def test_the_gradient_of_an_expanded_tensor_without_elements(device):
+    x = autograd.zeros(0, requires_grad=True)
+    x.expand(0, 0, 0).sum().backward()
+    assert x.grad.shape == (0,)

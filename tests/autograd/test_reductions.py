@@ -86,3 +86,19 @@ def test_over_one_dimension(name, x, keepdim, data):
         compare(name, x, dim)
     else:
         compare(name, x, dim, keepdim=keepdim)
+
+
+@pytest.mark.parametrize(
+    "name", ["sum", "mean", "prod", "amax", "std", "argmin", "all", "cumsum", "softmax", "squeeze"]
+)
+def test_numpys_words_are_taken_too(name):
+    x = autograd.tensor([[3.0, 1.0, 2.0], [0.5, 4.0, 1.0]])
+    assert getattr(x, name)(axis=0).tolist() == getattr(x, name)(dim=0).tolist()
+    assert getattr(autograd, name)(x, axis=0).tolist() == getattr(autograd, name)(x, 0).tolist()
+
+
+def test_numpys_words_beside_pytorchs():
+    x = autograd.ones(2, 3)
+    assert x.sum(axis=1, keepdims=True).shape == (2, 1) and autograd.cat([x, x], axis=1).shape == (2, 6)
+    with pytest.raises(TypeError, match="axis and dim are the same"):
+        x.sum(axis=0, dim=1)

@@ -164,6 +164,15 @@ def test_second_derivative(name, device):
 
 
 @differentiable_rows
+def test_each_operator_of_the_row_by_itself(name):
+    row = TABLE[name]
+    for sample in row.samples:
+        report = autograd.check_model(lambda sample=sample: call(row.call, sample, Leaves("float32")))
+        assert report, str(report)
+        assert not report.skipped
+
+
+@differentiable_rows
 def test_gradient_against_torch(name):
     row, torch = TABLE[name], pytest.importorskip("torch")
     if row.torch is None:

@@ -163,6 +163,27 @@ def test_arguments_of_load(tmp_path):
         autograd.load(tmp_path / "none", map_location={"cuda": "cpu"})
 
 
+def test_file_objects(tmp_path):
+    file = io.BytesIO()
+    autograd.save({"a": autograd.ones(2), "b": [3]}, file)
+    assert file.getvalue()[8:9] == b"{"
+    file.seek(0)
+    back = autograd.load(file)
+    assert back["a"].tolist() == [1.0, 1.0] and back["b"] == [3]
+    autograd.save(autograd.ones(2), tmp_path / "file")
+    with open(tmp_path / "file", "rb") as opened:
+        assert autograd.load(opened).tolist() == [1.0, 1.0]
+    with pytest.raises(autograd.CheckpointError, match="BytesIO is neither"):
+        autograd.load(io.BytesIO(b"nothing of the kind"))
+    with pytest.raises(TypeError):
+        autograd.save(autograd.ones(2), 3.5)
+    torch = pytest.importorskip("torch")
+    theirs = io.BytesIO()
+    torch.save({"a": torch.ones(2)}, theirs)
+    theirs.seek(0)
+    assert autograd.load(theirs)["a"].tolist() == [1.0, 1.0]
+
+
 # -- PyTorch's files
 
 

@@ -119,6 +119,45 @@ def test_cupy_without_a_driver(no_cuda_yet):
     refused("CuPy 14.0.0 is installed, but no GPU can be used; it says: cudaErrorInsufficientDriver.*nvidia-smi")
 
 
+@pytest.mark.parametrize(
+    ("driver", "expected"),
+    [
+        (0, "There is no NVIDIA driver. Check"),
+        (12040, r"The driver is too old: it goes up to CUDA 12.4, and this CuPy is built for 13.0. .*gpu-cuda12"),
+        (13000, "it says: out of order. Check"),
+    ],
+)
+def test_what_is_wrong_with_the_driver(no_cuda_yet, driver, expected):
+    def count():
+        raise RuntimeError("out of order")
+
+    cupy = fake_cupy(count)
+    cupy.cuda.runtime.driverGetVersion, cupy.cuda.runtime.runtimeGetVersion = lambda: driver, lambda: 13000
+    no_cuda_yet.setitem(sys.modules, "cupy", cupy)
+    refused(expected)
+
+
+def test_an_error_of_cuda_says_where_to_look(own_operators):
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    @own_operators
+    def broken(xp, input):
+        raise CUDARuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match=r"^broken: cudaErrorIllegalAddress.*CUDA_LAUNCH_BLOCKING=1.*given float32"):
+        broken(autograd.ones(2))
+
+
+def test_out_of_memory_keeps_its_kind(own_operators):
+    @own_operators
+    def greedy(xp, input):
+        raise backends.OutOfMemoryError("CUDA out of memory: tried to allocate 3.00 GiB")
+
+    with pytest.raises(autograd.OutOfMemoryError, match=r"^greedy: CUDA out of memory: tried to .*float32\[2\] on"):
+        greedy(autograd.ones(2))
+
+
 def test_cupy_without_a_gpu(no_cuda_yet):
     no_cuda_yet.setitem(sys.modules, "cupy", fake_cupy(lambda: 0))
     refused("no GPU can be used; it reports 0 GPUs. .*CUDA_VISIBLE_DEVICES")

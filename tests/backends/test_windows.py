@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from backends.convolution import ConvolutionKernels
 from backends.memory import keep_freed_memory
-from backends.windows import WindowKernels, Windows
+from backends.windows import Windows
 
 CASES = [
     # spatial, windows
@@ -30,10 +31,10 @@ CASES = [
 # The names a kernel may use, on a library that is not the module numpy: as on CuPy, arrays then do not own memory.
 OTHER = SimpleNamespace(**{name: getattr(np, name) for name in dir(np) if not name.startswith("_")})
 KERNELS = {
-    "as on NumPy": WindowKernels(np),
-    "tiny blocks": WindowKernels(np, block=300, columns=2, product=0),
-    "blocks of one column": WindowKernels(np, block=1, columns=1, product=0),
-    "as on CuPy": WindowKernels(OTHER, block=float("inf"), columns=float("inf")),
+    "as on NumPy": ConvolutionKernels(np),
+    "tiny blocks": ConvolutionKernels(np, block=300, columns=2, product=0),
+    "blocks of one column": ConvolutionKernels(np, block=1, columns=1, product=0),
+    "as on CuPy": ConvolutionKernels(OTHER),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import tracemalloc
-from collections import namedtuple
+from collections import OrderedDict, defaultdict, namedtuple
 
 import numpy as np
 import pytest
@@ -13,14 +13,21 @@ import pytest
 import autograd
 from nn.data import (
     BatchSampler,
+    ChainDataset,
+    ConcatDataset,
     DataLoader,
     Dataset,
+    IterableDataset,
     RandomSampler,
     Sampler,
     SequentialSampler,
+    StackDataset,
     Subset,
+    SubsetRandomSampler,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
+    default_convert,
     random_split,
     read_idx,
 )
@@ -173,6 +180,149 @@ def test_random_split():
     with pytest.raises(ValueError, match="between 0 and 1"):
         random_split(range(10), [-0.5, 1.5])
     assert Subset(Squares(5), [3])[0][1] == 3 and not hasattr(Subset(Squares(5), [3]), "batch")
+
+
+def test_random_split_of_fractions_against_pytorch():
+    torch = pytest.importorskip("torch")
+    for total, lengths in ((10, [0.33, 0.33, 0.34]), (7, [0.5, 0.5]), (11, [0.2, 0.3, 0.5])):
+        theirs = torch.utils.data.random_split(range(total), lengths)
+        assert [len(part) for part in random_split(range(total), lengths)] == [len(part) for part in theirs]
+
+
+def test_concatenated_and_stacked_data_sets():
+    both = Squares(3) + Squares(2) + range(10, 12)
+    assert isinstance(both, ConcatDataset) and len(both) == 7
+    assert [both[i][1] for i in range(5)] == [0, 1, 2, 0, 1] and both[5] == 10 == both[-2] and both[-7][1] == 0
+    for wrong in (7, -8):
+        with pytest.raises(IndexError, match=f"there is no sample {wrong} among 7"):
+            both[wrong]
+    assert [both[i] for i in (5, 6)] == list(ConcatDataset([range(10, 10), range(10, 12)]))
+    with pytest.raises(ValueError, match="one data set or more"):
+        ConcatDataset([])
+    with pytest.raises(ValueError, match="use ChainDataset"):
+        ConcatDataset([Squares(2), IterableDataset()])
+    assert StackDataset(range(3), range(5, 8))[1] == (1, 6) and len(StackDataset(range(3))) == 3
+    batch = next(iter(DataLoader(StackDataset(image=range(3), label=range(5, 8)), 3)))
+    assert batch["image"].tolist() == [0, 1, 2] and batch["label"].tolist() == [5, 6, 7]
+    with pytest.raises(ValueError, match="one length, but have 3, 2"):
+        StackDataset(range(3), range(2))
+    for wrong in (((), {}), ((range(2),), {"a": range(2)})):
+        with pytest.raises(ValueError, match="StackDataset: give data sets either"):
+            StackDataset(*wrong[0], **wrong[1])
+
+
+def test_streams_of_samples():
+    class Count(IterableDataset):
+        def __init__(self, n):
+            self.n = n
+
+        def __iter__(self):
+            return iter(range(self.n))
+
+    chained = Count(2) + Count(3)
+    assert isinstance(chained, ChainDataset) and list(chained) == [0, 1, 0, 1, 2]
+    assert [x.tolist() for x in DataLoader(chained, 2)] == [[0, 1], [0, 1], [2]]
+    for what in (lambda: len(chained), lambda: len(Count(2))):
+        with pytest.raises(TypeError, match="object of type 'Count' has no len"):
+            what()
+    with pytest.raises(ValueError, match="must be an IterableDataset, not Count, range"):
+        ChainDataset([Count(2), range(2)])
+    with pytest.raises(NotImplementedError, match="IterableDataset does not define __iter__"):
+        iter(IterableDataset())
+
+
+def test_samplers_of_parts_and_by_weight(device):
+    part = SubsetRandomSampler([3, 5, 9], generator=seeded())
+    assert sorted(part) == [3, 5, 9] and len(part) == 3 and len({tuple(part) for _ in range(50)}) == 6
+    drawn = list(WeightedRandomSampler([0.0, 3.0, 1.0], 4000, generator=seeded()))
+    assert len(drawn) == 4000 and drawn.count(0) == 0 and 2850 < drawn.count(1) < 3150
+    assert sorted(WeightedRandomSampler(autograd.tensor([1, 5, 1]), 3, replacement=False)) == [0, 1, 2]
+    again = [list(WeightedRandomSampler([1, 2, 3], 9, generator=seeded(4))) for _ in range(2)]
+    assert again[0] == again[1] and order(DataLoader(pairs(3), 2, sampler=WeightedRandomSampler([0, 1, 0], 3))) == [
+        [1, 1],
+        [1],
+    ]
+    for wrong in (0, 1.5, True):
+        with pytest.raises(ValueError, match="num_samples"):
+            WeightedRandomSampler([1.0], wrong)
+    with pytest.raises(ValueError, match="replacement"):
+        WeightedRandomSampler([1.0], 1, 1)
+    with pytest.raises(ValueError, match=r"1d sequence, but have shape \[1, 2\]"):
+        WeightedRandomSampler([[1.0, 2.0]], 1)
+    with pytest.raises(TypeError, match="replacement"):
+        RandomSampler(range(3), replacement=1)
+
+
+def described(value):
+    """The structure of a batch, with the types of its containers and the dtypes and values of its tensors."""
+    if hasattr(value, "dtype"):
+        return str(value.dtype).removeprefix("torch."), list(value.shape), value.tolist()
+    if isinstance(value, dict):
+        return type(value), [(key, described(part)) for key, part in value.items()]
+    if isinstance(value, (list, tuple)):
+        if value and isinstance(value[0], str):
+            return list(value)  # PyTorch gives what it was called with, here a list and there a tuple
+        return type(value), [described(part) for part in value]
+    return value
+
+
+Pair = namedtuple("Pair", "left right")
+NESTED = [
+    [1, 2],
+    [True, False],
+    [0.5, 2],
+    ["a", "b"],
+    [b"a", b"b"],
+    [np.float32(1), np.float32(2)],
+    [np.int16([1, 2]), np.int16([3, 4])],
+    [(1, "a", 0.5), (2, "b", 1.5)],
+    [[1, [2.0, 3]], [4, [5.0, 6]]],
+    [{"x": 1, "y": {"z": (np.ones(2), "s")}}, {"x": 2, "y": {"z": (np.zeros(2), "t")}}],
+    [OrderedDict(b=1, a=2), OrderedDict(b=3, a=4)],
+    [defaultdict(list, a=1), defaultdict(list, a=2)],
+    [Pair(1, {"a": 2.0}), Pair(3, {"a": 4.0})],
+    [(), ()],
+    [{}, {}],
+]
+
+
+@pytest.mark.parametrize("samples", NESTED, ids=repr)
+def test_collation_against_pytorch(samples):
+    torch = pytest.importorskip("torch")
+    assert described(default_collate(samples)) == described(torch.utils.data.default_collate(samples))
+    for sample in samples:
+        assert described(default_convert(sample)) == described(torch.utils.data.default_convert(sample))
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [[None, None], [{1}, {2}], [(1,), (1, 2)], [{"a": 1}, {"b": 1}], [np.array(["a"]), np.array(["b"])], [1j, 2j]],
+)
+def test_what_pytorch_does_not_collate_either(samples):
+    torch = pytest.importorskip("torch")
+    with pytest.raises((TypeError, RuntimeError, KeyError)) as theirs:
+        torch.utils.data.default_collate(samples)
+    with pytest.raises(theirs.type):
+        default_collate(samples)
+
+
+@pytest.mark.parametrize("options", [{}, {"collate_fn": tuple}, {"batch_size": None}], ids=str)
+def test_loaders_against_pytorch(options):
+    torch = pytest.importorskip("torch")
+
+    class AtOnce(Squares):
+        def __getitem__(self, i):
+            return i, float(i)
+
+        def __getitems__(self, indices):
+            return [(i, i + 0.5) for i in indices]
+
+    for data in (AtOnce(5), Subset(AtOnce(5), [4, 2, 0])):
+        ours, theirs = DataLoader(data, **{"batch_size": 2, **options}), torch.utils.data.DataLoader
+        of_theirs = torch.utils.data.Subset(data.dataset, data.indices) if isinstance(data, Subset) else data
+        expected = theirs(of_theirs, **{"batch_size": 2, **options})
+        assert [described(batch) for batch in ours] == [described(batch) for batch in expected]
+        assert len(ours) == len(expected) and ours.batch_size == expected.batch_size
 
 
 # ------------------------------------------------------------------------------------- IDX

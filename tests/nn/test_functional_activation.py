@@ -113,3 +113,14 @@ def test_softmax_without_dim_warns_and_chooses_as_pytorch():
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call(autograd.ones(3, 4))
+
+
+def test_gumbel_softmax(device):
+    logits = autograd.tensor([0.2, 0.3, 0.5], dtype=autograd.float64, device=device).log().requires_grad_()
+    drawn = F.gumbel_softmax(logits.expand(20000, 3), tau=0.5, hard=True)
+    assert bool(((drawn == 0) | ((drawn - 1).abs() < 1e-12)).all())
+    assert [round(x, 1) for x in drawn.mean(0).tolist()] == [0.2, 0.3, 0.5]
+    soft = F.gumbel_softmax(logits.expand(5, 3), tau=2.0)
+    assert autograd.allclose(soft.sum(1), autograd.ones(5, dtype=autograd.float64, device=device))
+    (gradient,) = autograd.grad((drawn * autograd.arange(3, device=device)).sum(), logits)
+    assert bool((gradient != 0).all()) and abs(gradient.sum().item()) < 1e-6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -110,3 +112,10 @@ def test_multi_head_attention_forward(batched, average):
 def test_errors(options, error, message):
     with pytest.raises(error, match=f"scaled_dot_product_attention: .*{message}"):
         F.scaled_dot_product_attention(*(autograd.tensor(x) for x in heads(2)), **options)
+
+
+@pytest.mark.parametrize("shapes", [((2, 3, 4), (2, 5, 6), (2, 5, 4)), ((2, 3, 4), (2, 5, 4), (2, 6, 4))])
+def test_sizes_that_do_not_fit_are_named(shapes):
+    said = ", ".join(str(list(shape)) for shape in shapes)
+    with pytest.raises(RuntimeError, match=re.escape(f"but got shapes {said}")):
+        F.scaled_dot_product_attention(*(autograd.zeros(shape) for shape in shapes))

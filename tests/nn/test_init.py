@@ -78,6 +78,15 @@ def test_a_generator_decides(device, fill):
     assert once() == once() and once() != draw(fill, 4, 5).tolist()
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4), (4, 2, 3)])
+def test_orthogonal(device, shape):
+    values = draw(init.orthogonal_, *shape, gain=2.0).reshape(shape[0], -1)
+    product = values.T @ values if values.shape[0] > values.shape[1] else values @ values.T
+    assert np.allclose(product, 4 * np.eye(min(values.shape)), atol=1e-5)
+    with pytest.raises(ValueError, match="orthogonal_: .*2 dimensions"):
+        init.orthogonal_(autograd.zeros(3))
+
+
 def test_gains_are_pytorchs():
     torch = pytest.importorskip("torch")
     for name in ("linear", "conv2d", "conv_transpose3d", "sigmoid", "tanh", "relu", "selu", "leaky_relu"):

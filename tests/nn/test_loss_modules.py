@@ -87,3 +87,12 @@ def test_ctc(device, reduction):
         results.append((loss.detach().cpu().numpy(), x.grad.cpu().numpy()))
     for mine, its in zip(*results):
         np.testing.assert_allclose(mine, its, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("old", [{"size_average": False}, {"reduce": False}, {"size_average": True, "reduce": True}])
+def test_the_older_spelling_of_a_reduction_is_taken_with_a_warning(old):
+    with pytest.warns(UserWarning, match="please use reduction="):
+        ours = nn.BCELoss(**old)
+    with pytest.warns(UserWarning, match="please use reduction="):
+        theirs = torch.nn.BCELoss(**old)
+    assert ours.reduction == theirs.reduction

@@ -319,6 +319,8 @@ def test_other_dtypes(device, dtype):
 
 def test_refusals():
     p = nn.Parameter(autograd.ones(1))
+    with pytest.raises(TypeError, match=r"SGD: params should be .* not a Linear; use its parameters"):
+        nn.optim.SGD(nn.Linear(1, 1), lr=0.1)
     with pytest.raises(ValueError, match="empty parameter list"):
         SGD([])
     with pytest.raises(TypeError, match="not a Tensor"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 import autograd
 import nn
 
@@ -28,3 +30,8 @@ def test_attention_and_recurrence():
     assert "self_attn: MultiheadAttention" in table
     assert f"FLOPs: {steps * batch * 4 * (width * 5 + 25):,}" in nn.summary(nn.LSTM(width, 5), x)
     assert "[3, 2, 5], [1, 2, 5], [1, 2, 5]" in nn.summary(nn.LSTM(width, 5), x)
+
+
+def test_sizes_instead_of_inputs_are_refused():
+    with pytest.raises(TypeError, match=r"summary: takes inputs, .*autograd.zeros\(2, 3\)"):
+        nn.summary(nn.Linear(3, 1), (2, 3))

@@ -1,0 +1,115 @@
+"""Matrix products on the GPU: CuPy's where they are good, and cuBLAS on handles of our own for the rest.
+
+The rest is: stacks of half precision matrices (CuPy copies them to float32 first), bfloat16, stacks in TF32, and
+everything while a CUDA graph is captured (CuPy refuses; cuBLAS does not). Half types are multiplied with sums in
+float32. cuBLAS is called through ctypes, in the library that CuPy has loaded. None of this has run on a GPU yet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from typing import Any
+
+import cupy
+import numpy
+
+from . import products
+from .contract import Array
+from .products import Operand
+
+_WORKSPACE = 32 << 20  # bytes, what cuBLAS asks for on the newest GPUs; of our own, because a graph keeps its address
+_TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}  # cudaDataType
+_SINGLE, _TF32, _DOUBLE = 68, 77, 70  # cublasComputeType_t: CUBLAS_COMPUTE_32F, ..._32F_FAST_TF32, CUBLAS_COMPUTE_64F
+_DEFAULT_ALGORITHM = -1
+
+tensor_float = False
+"""Whether float32 products may round their operands to TF32; see `set_precision`."""
+capturing = False
+"""Whether a CUDA graph is being captured: set by who captures, so that all products take the way that can be."""
+
+
+def set_precision(precision: str) -> None:
+    """ "highest": float32 products in full. "high" and "medium": their operands rounded to TF32, which is faster."""
+    global tensor_float
+    from cupy._core import _routines_linalg
+
+    tensor_float = precision != "highest"
+    kind = _routines_linalg.COMPUTE_TYPE_TF32 if tensor_float else _routines_linalg.COMPUTE_TYPE_DEFAULT
+    _routines_linalg.set_compute_type("float32", kind)
+
+
+class _Handle(threading.local):
+    """cuBLAS handles of one thread, by device: (handle, workspace, the stream it was last told)."""
+
+    def __init__(self) -> None:
+        self.by_device: dict[int, list[Any]] = {}
+
+
+_handles = _Handle()
+_library: Any = None
+
+
+def _cublas() -> Any:
+    global _library
+    if _library is None:
+        import cupy_backends.cuda.libs.cublas  # noqa: F401  (loads the library itself)
+
+        _library = ctypes.CDLL(f"libcublas.so.{cupy.cuda.runtime.runtimeGetVersion() // 1000}")
+    return _library
+
+
+def _check(status: int, what: str) -> None:
+    if status:
+        raise RuntimeError(f"cuBLAS: {what} failed with status {status}")
+
+
+def _handle() -> ctypes.c_void_p:
+    """The handle of this thread and device, on the current stream."""
+    cublas, device = _cublas(), cupy.cuda.runtime.getDevice()
+    entry = _handles.by_device.get(device)
+    if entry is None:
+        handle = ctypes.c_void_p()
+        _check(cublas.cublasCreate_v2(ctypes.byref(handle)), "cublasCreate")
+        entry = _handles.by_device[device] = [handle, cupy.cuda.alloc(_WORKSPACE), None]
+    handle, workspace, stream = entry
+    current = cupy.cuda.get_current_stream().ptr
+    if current != stream:
+        _check(cublas.cublasSetStream_v2(handle, ctypes.c_void_p(current)), "cublasSetStream")
+        size = ctypes.c_size_t(_WORKSPACE)  # choosing a stream has put the workspace back to cuBLAS's own
+        _check(cublas.cublasSetWorkspace_v2(handle, ctypes.c_void_p(workspace.ptr), size), "cublasSetWorkspace")
+        entry[2] = current
+    return handle
+
+
+def _gemm(first: Operand, second: Operand, out: Array, m: int, n: int, k: int, batch: int) -> None:
+    kind = _TYPES[str(out.dtype)]
+    number: Any = ctypes.c_double if kind == 1 else ctypes.c_float
+    compute = _DOUBLE if kind == 1 else _TF32 if kind == 0 and tensor_float else _SINGLE
+    one, zero = number(1), number(0)
+    operands = [
+        item
+        for x in (first, second)
+        for item in (ctypes.c_void_p(x.array.data.ptr), kind, x.lead, ctypes.c_longlong(x.stride))
+    ]
+    status = _cublas().cublasGemmStridedBatchedEx(
+        _handle(), int(first.transposed), int(second.transposed), m, n, k,
+        ctypes.byref(one), *operands, ctypes.byref(zero),
+        ctypes.c_void_p(out.data.ptr), kind, m, ctypes.c_longlong(m * n), batch, compute, _DEFAULT_ALGORITHM,
+    )  # fmt: skip
+    _check(status, f"a product of {batch} times {n}x{k} and {k}x{m} in {out.dtype}")
+
+
+def matmul(x: Array, y: Array, /) -> Array:
+    """The matrix product of two arrays, brought to one dtype if need be."""
+    if x.dtype != y.dtype:
+        wide = numpy.promote_types(x.dtype, y.dtype)
+        x, y = x.astype(wide, copy=False), y.astype(wide, copy=False)
+    name = str(x.dtype)
+    if name in _TYPES and (
+        capturing
+        or name == "bfloat16"
+        or ((name == "float16" or (tensor_float and name == "float32")) and max(x.ndim, y.ndim) > 2)
+    ):
+        return products.matmul(cupy, _gemm, x, y)
+    return cupy.matmul(x, y)

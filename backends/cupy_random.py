@@ -1,0 +1,65 @@
+"""The random source of a GPU: Philox, a function of the seed and a counter (see cuda/random.cu).
+
+Its state is two numbers, the same seed gives the same stream on every GPU, and nothing is kept in device memory.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .contract import Array
+from .kernels import Kernels, blocks
+
+
+class Philox:
+    """A source with the methods of numpy.random.Generator that `autograd.random` uses; its draws lie on a device.
+
+    new: makes an array of a shape and dtype on that device. counter: how many blocks of 128 bits have been drawn."""
+
+    def __init__(self, kernels: Kernels, new: Any, seed: int) -> None:
+        self._kernels, self._new, self.seed, self.counter = kernels, new, seed % 2**64, 0
+
+    def _draw(
+        self, name: str, shape: Any, dtype: Any, per_block: int, *arguments: Any, macro: Any = np.float32
+    ) -> Array:
+        out = self._new(shape, dtype)
+        steps = math.ceil(out.size / per_block)
+        if out.size:
+            self._kernels.run(
+                "random", name, np.dtype(macro), (blocks(steps),), 256,
+                out, out.size, np.uint64(self.seed), np.uint64(self.counter % 2**64), *arguments,
+            )  # fmt: skip
+        self.counter += steps
+        return out
+
+    def random(self, size: Any = (), dtype: Any = np.float64) -> Array:
+        """Even over [0, 1), float32 or float64."""
+        if np.dtype(dtype) == np.float32:
+            return self._draw("uniform", size, np.float32, 4)
+        return self._draw("uniform_double", size, np.float64, 2)
+
+    def standard_normal(self, size: Any = (), dtype: Any = np.float64) -> Array:
+        """Normal, of mean 0 and variance 1, float32 or float64."""
+        if np.dtype(dtype) == np.float32:
+            return self._draw("normal", size, np.float32, 4)
+        return self._draw("normal_double", size, np.float64, 2)
+
+    def integers(self, low: int, high: int, size: Any = ()) -> Array:
+        """Even over [low, high), int64."""
+        return self._draw("integers", size, np.int64, 2, np.int64(low), np.uint64((high - low) % 2**64))
+
+    def mask(self, size: Any, p: float, scale: float, dtype: Any) -> Array:
+        """`scale` with probability 1 - p and else 0: what dropout multiplies with, in one launch."""
+        return self._draw("dropout_mask", size, dtype, 4, float(p), float(scale), macro=dtype)
+
+    def get_state(self) -> list[int]:
+        """The seed and the counter."""
+        return [self.seed, self.counter]
+
+    def set_state(self, state: Any) -> None:
+        """Go back to where `get_state` was called. Raises TypeError or ValueError for what is no such state."""
+        seed, counter = state
+        self.seed, self.counter = int(seed), int(counter)

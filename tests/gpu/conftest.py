@@ -1,0 +1,42 @@
+"""The devices on which the tests of this folder run."""
+
+from __future__ import annotations
+
+import pytest
+
+import autograd
+import backends
+
+CUDA = pytest.param(
+    "cuda",
+    marks=[pytest.mark.gpu, pytest.mark.skipif(not backends.is_available("cupy"), reason="needs CuPy and a GPU")],
+)
+
+
+@pytest.fixture(params=["standin", CUDA])
+def where(request):
+    """Runs the test once on each device: new tensors are made there."""
+    before = backends.default_device()
+    backends.set_default_device(request.param)
+    autograd.manual_seed(0)
+    yield request.param
+    backends.set_default_device(before)
+
+
+@pytest.fixture(params=[CUDA])
+def cuda(request):
+    """For what a GPU alone can show."""
+    before = backends.default_device()
+    backends.set_default_device("cuda")
+    autograd.manual_seed(0)
+    yield
+    backends.set_default_device(before)
+
+
+@pytest.fixture
+def real_gpu(cuda):
+    """For what `tests.backends.fake_cupy` cannot imitate."""
+    import cupy
+
+    if getattr(cupy, "is_fake", False):
+        pytest.skip("needs a real GPU")
