@@ -99,7 +99,7 @@ def draw_predictions(pixels, digits, guesses, path, columns=16, rows=8):
 
 def draw_graph(loss, model, path):
     """The recorded graph of a loss as a picture, or as DOT text where there is no program to draw it."""
-    graph = autograd.graph(loss, names=dict(model.named_parameters()))
+    graph = autograd.graph(loss, model)
     try:
         return graph.render(path + ".svg")
     except RuntimeError as error:
