@@ -211,15 +211,17 @@ def backpropagate(
                 raise _freed(node)
             if node.seq < writes.last:
                 writes.check_saved(node)
-            if type(g) is list and op.fills:
-                g = _fill(g, node, create_graph)
+            some = g
+            if type(g) is list:
+                g = _fill(g, node, create_graph) if op.fills else g
+                some = next(part for part in g if part is not None)
             if create_graph:
                 xp = handed.xp
                 saved = op.saved_as_tensors(node)
             else:
-                xp = NAMESPACES[type(g if type(g) is not list else next(part for part in g if part is not None))]
+                xp = NAMESPACES[type(some)]
             if observers:
-                arriving_at(g if type(g) is not list else next(part for part in g if part is not None))
+                arriving_at(some)
             vjps = op.vjps or op.compile()
             parts = op.joint(xp, g, saved, node) if op.joint is not None else None
             for i, parent in enumerate(node.parents):

@@ -272,10 +272,9 @@ class Operator:
             for i, parent in enumerate(parents):
                 if parent is not None:
                     mask += bit
-                    if parent.seq < writes.recorded:
-                        writes.check_alias(parent, arrays[i])
-                elif writes.recorded and type(arrays[i]) is kind and arrays[i].base is not None:
-                    writes.check_stale(operands[i])
+                if writes.recorded and (parent is None or parent.seq < writes.recorded):
+                    if isinstance(operands[i], Tensor):
+                        writes.check_operand(operands[i])
                 bit += bit
             if mask:
                 drop = self.drops(mask, len(arrays))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .registry import Operator
 
 new: Callable[[type[Tensor]], Tensor] = object.__new__
+_NUMBERS = (float, int)
 
 
 def boxed(out: Any, like: Array) -> Array:
@@ -57,11 +58,11 @@ def unary(op: Operator) -> Callable[..., Any]:
             result._node = None
             if out.base is not None and mode.recording:
                 result._born = tick()
-            if writes.recorded and array.base is not None and parent is None and mode.recording:
-                writes.check_stale(input)
+            if writes.recorded and differentiable and mode.recording:
+                writes.check_operand(input)
             return result
         if parent.seq < writes.recorded:
-            writes.check_alias(parent, array)
+            writes.check_operand(input)
         saved = () if drop is None else (array if keep_input else None, out if keep_out else None)
         result._node = Node(op, (parent,), saved, attrs or None, out.shape, out.dtype)
         return result
@@ -77,16 +78,15 @@ def binary(op: Operator) -> Callable[..., Any]:
     numbered = _numbered(op)
 
     def apply(input: Any, other: Any) -> Any:
-        kind = type(other)
-        if (kind is float or kind is int) and isinstance(input, Tensor) and input._array.dtype.kind == "f":
-            return general(input, other) if observers else numbered(input, other, 1)
         try:
             a = input._array
             b = other._array
         except AttributeError:
-            kind = type(input)
-            if (kind is float or kind is int) and isinstance(other, Tensor) and other._array.dtype.kind == "f":
-                return general(input, other) if observers else numbered(other, input, 2)
+            if not observers:
+                if type(other) in _NUMBERS and isinstance(input, Tensor) and input._array.dtype.kind == "f":
+                    return numbered(input, other, 1)
+                if type(input) in _NUMBERS and isinstance(other, Tensor) and other._array.dtype.kind == "f":
+                    return numbered(other, input, 2)
             return general(input, other)
         dtype = a.dtype
         if dtype is not b.dtype or type(a) is not type(b) or observers:
@@ -104,25 +104,16 @@ def binary(op: Operator) -> Callable[..., Any]:
         result._array = out
         if (m is None and n is None) or not (differentiable and mode.recording):
             result._node = None
-            if writes.recorded and mode.recording:
-                if a.base is not None and m is None:
-                    writes.check_stale(input)
-                if b.base is not None and n is None:
-                    writes.check_stale(other)
+            if writes.recorded and differentiable and mode.recording:
+                writes.check_operand(input)
+                writes.check_operand(other)
             return result
-        if m is None:
-            mask = 2
-            if writes.recorded and a.base is not None:
-                writes.check_stale(input)
-        else:
-            mask = 1 if n is None else 3
-            if m.seq < writes.recorded:
-                writes.check_alias(m, a)
-        if n is not None:
-            if n.seq < writes.recorded:
-                writes.check_alias(n, b)
-        elif writes.recorded and b.base is not None:
-            writes.check_stale(other)
+        if writes.recorded:
+            if m is None or m.seq < writes.recorded:
+                writes.check_operand(input)
+            if n is None or n.seq < writes.recorded:
+                writes.check_operand(other)
+        mask = 2 if m is None else 1 if n is None else 3
         drop = drops[mask]
         if drop is None:
             saved: tuple[Any, ...] = ()
@@ -158,7 +149,7 @@ def _numbered(op: Operator) -> Callable[..., Any]:
             result._node = None
             return result
         if parent.seq < writes.recorded:
-            writes.check_alias(parent, array)
+            writes.check_operand(tensor)
         drop = drops[place]
         saved = () if drop is None else tuple([None if i in drop else x for i, x in enumerate((*pair, out))])
         result._node = Node(op, (parent, None) if place == 1 else (None, parent), saved, None, out.shape, out.dtype)

@@ -54,6 +54,7 @@ class Module:
     _forward_hooks: dict[int, Callable[..., Any]]
     _backward_pre_hooks: dict[int, Callable[..., Any]]
     _backward_hooks: dict[int, Callable[..., Any]]
+    _hooked = False  # whether any hook has ever been registered
     _ran: list[int]  # the clock before and after the last forward: `autograd.graph` tells by it which nodes are ours
 
     def __init__(self) -> None:
@@ -77,7 +78,7 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if observers:
             return call_module(self, self._call, args, kwargs)
-        if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
+        if self._hooked:
             return self._call(*args, **kwargs)
         begun, ran = tick(), self._ran
         result = self.forward(*args, **kwargs)
@@ -103,25 +104,31 @@ class Module:
                 result = changed
         return result if border is None else border.outputs(result)
 
+    def _register(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> RemovableHandle:
+        handle = RemovableHandle(hooks)
+        hooks[handle.id] = hook
+        self.__dict__["_hooked"] = True
+        return handle
+
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, args)`` before every forward; what it returns, if not None, replaces the arguments."""
-        return _register(self._forward_pre_hooks, hook)
+        return self._register(self._forward_pre_hooks, hook)
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after every forward; what it returns, if not None, is the output."""
-        return _register(self._forward_hooks, hook)
+        return self._register(self._forward_hooks, hook)
 
     def register_full_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, grad_input, grad_output)`` in every backward, when the gradients of the module's
         positional arguments are there; what it returns, if not None, takes the place of `grad_input`.
 
         Both are tuples, None where there is no tensor or no gradient. The module gives a tensor or a tuple."""
-        return _register(self._backward_hooks, hook)
+        return self._register(self._backward_hooks, hook)
 
     def register_full_backward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, grad_output)`` in every backward, before the module's; what it returns, if not None,
         takes the place of `grad_output`."""
-        return _register(self._backward_pre_hooks, hook)
+        return self._register(self._backward_pre_hooks, hook)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_ran": [0, 0]}  # a copy has not run
@@ -420,12 +427,6 @@ class Module:
             return f"{type(self).__name__}({extra})"
         lines = [*(extra.split("\n") if extra else ()), *parts]
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
-
-
-def _register(hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> RemovableHandle:
-    handle = RemovableHandle(hooks)
-    hooks[handle.id] = hook
-    return handle
 
 
 def _quoted(names: list[str]) -> str:
