@@ -27,13 +27,12 @@ from backends import DeviceMismatchError, OutOfMemoryError, set_default_device, 
 from backends import default_device as get_default_device
 from backends import float32_matmul_precision as get_float32_matmul_precision
 
-from . import amp, cuda, func, linalg, special
+from . import amp, cuda, linalg, special
 from . import creation as _creation
 from . import methods as _methods  # noqa: F401  (attaches the operators to Tensor)
 from . import namespace as _namespace  # noqa: F401  (hands the Tensor namespace to the engine)
 from . import random as _random
 from .amp import GradScaler, autocast, is_autocast_enabled
-from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from .creation import *
 from .differentiation import backward, enable_grad, grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .dtypes import (
@@ -60,12 +59,10 @@ from .dtypes import (
     short,
     uint8,
 )
-from .function import Function, once_differentiable
 from .inplace import update
 from .ops import public as _public
 from .ops.public import *
 from .random import *
-from .recompute import checkpoint, checkpoint_sequential
 from .registry import Operator, operator
 from .saving import CheckpointError, load, save
 from .tensor import RemovableHandle, Tensor
@@ -74,37 +71,48 @@ Size: _typing.Any = tuple  # a shape is a plain tuple
 newaxis = None
 
 if _typing.TYPE_CHECKING:
+    from . import func
+    from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
     from .captured import CaptureError, capture
     from .checking.derivatives import gradcheck, gradgradcheck
     from .checking.operators import check_model
     from .checking.replay import parity
     from .checking.report import GradcheckError
     from .drawing import Graph, Recording, graph
+    from .function import Function as Function
+    from .function import once_differentiable
+    from .recompute import checkpoint, checkpoint_sequential
 
 # fmt: off
 __all__ = [
-    "CheckpointError", "DeviceMismatchError", "Function", "GradScaler", "Operator", "OutOfMemoryError",
-    "RemovableHandle", "Size", "Tensor", "amp", "autocast", "backward", "bool", "can_cast", "checkpoint",
-    "checkpoint_sequential", "cuda", "detect_anomaly", "device", "double", "dtype", "e", "enable_grad", "finfo",
-    "float", "float16", "float32", "float64", "func", "get_default_device", "get_default_dtype",
-    "get_float32_matmul_precision", "grad", "half", "iinfo", "inf", "inference_mode", "int", "int16",
-    "int32", "int64", "int8", "is_anomaly_enabled", "is_autocast_enabled", "is_grad_enabled",
-    "linalg", "load", "long", "nan", "newaxis", "no_grad", "once_differentiable",
-    "operator", "pi", "promote_types", "save", "set_default_device", "set_default_dtype", "set_detect_anomaly",
-    "set_float32_matmul_precision", "set_grad_enabled", "short", "special", "uint8", "update",
+    "CheckpointError", "DeviceMismatchError", "GradScaler", "Operator", "OutOfMemoryError", "RemovableHandle",
+    "Size", "Tensor", "amp", "autocast", "backward", "bool", "can_cast", "cuda", "device", "double", "dtype",
+    "e", "enable_grad", "finfo", "float", "float16", "float32", "float64", "func", "get_default_device",
+    "get_default_dtype", "get_float32_matmul_precision", "grad", "half", "iinfo", "inf", "inference_mode",
+    "int", "int16", "int32", "int64", "int8", "is_autocast_enabled", "is_grad_enabled", "linalg", "load",
+    "long", "nan", "newaxis", "no_grad", "operator", "pi", "promote_types", "save", "set_default_device",
+    "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "short", "special", "uint8",
+    "update",
 ]
 # fmt: on
 _LATER = {
-    "CaptureError": "captured",
-    "Graph": "drawing",
-    "Recording": "drawing",
     "capture": "captured",
-    "graph": "drawing",
-    "GradcheckError": "checking.report",
+    "CaptureError": "captured",
     "check_model": "checking.operators",
+    "checkpoint": "recompute",
+    "checkpoint_sequential": "recompute",
+    "detect_anomaly": "anomaly",
+    "Function": "function",
     "gradcheck": "checking.derivatives",
+    "GradcheckError": "checking.report",
     "gradgradcheck": "checking.derivatives",
+    "Graph": "drawing",
+    "graph": "drawing",
+    "is_anomaly_enabled": "anomaly",
+    "once_differentiable": "function",
     "parity": "checking.replay",
+    "Recording": "drawing",
+    "set_detect_anomaly": "anomaly",
 }
 __all__ += list(_LATER)
 __all__ += _creation.__all__
@@ -116,6 +124,8 @@ def __getattr__(name):  # type: ignore[no-untyped-def]
     """What is loaded when it is first asked for."""
     if name in _LATER:
         return getattr(_import_module(f".{_LATER[name]}", __name__), name)
+    if name == "func":
+        return _import_module(".func", __name__)
     if name == "bfloat16":  # not listed above, because its package may be missing
         return _import_module(".dtypes", __name__).bfloat16
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
