@@ -49,7 +49,8 @@ def output(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     (folder / "test_mine.py").write_text(TESTS)
     (folder / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "pytest", "-p", "pytest_cadena", "-p", "no:cacheprovider", "--gradcheck-seed", "5"]
+    by_name = ["-p", "no:cadena", "-p", "pytest_cadena"]  # once, be it installed with an entry point or not
+    command = [sys.executable, "-m", "pytest", *by_name, "-p", "no:cacheprovider", "--gradcheck-seed", "5"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
     return done.stdout + done.stderr
