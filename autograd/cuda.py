@@ -85,8 +85,10 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
 
 
 def is_bf16_supported() -> bool:
-    """Whether the GPU computes in bfloat16: those of compute capability 8.0 and later do."""
-    return is_available() and get_device_capability() >= (8, 0)
+    """Whether the GPU takes `autograd.bfloat16`: that needs compute capability 8.0, and the package ml_dtypes."""
+    from importlib.util import find_spec
+
+    return is_available() and get_device_capability() >= (8, 0) and find_spec("ml_dtypes") is not None
 
 
 def synchronize(device: Any = None) -> None:
