@@ -12,6 +12,7 @@ from backends import BackendUnavailableError
 KINDS = ["float32", "float64", "float16", "int64", "int32", "uint8", "bool"]
 
 
+@pytest.mark.skipif(np.__version__ < "2", reason="what NumPy 1 imports by DLPack is read-only, and not exported again")
 @pytest.mark.parametrize("kind", KINDS)
 def test_numpy_both_ways_without_a_copy(kind):
     host = np.arange(6).reshape(2, 3).astype(kind)
