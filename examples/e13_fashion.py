@@ -113,7 +113,7 @@ def main(arguments=None):
         *[(loss < without, f"{name}: test loss {loss:.2f} instead of {without:.2f}") for name, loss in losses.items()],
     ]
     if options.data:
-        model, history = train(many, validation, lr, 8, change, dropout=0.3, channels=32, batch=128)
+        model, history = train(many, validation, lr, 8, dropout=0.4, channels=32, batch=128)
         best = test(model, testing)["accuracy"]
         print(f"all pictures: {sum(history['seconds']) / len(history['seconds']):.0f} s per epoch")
         claims.append((best >= 0.91, f"{len(many)} pictures: {best:.2%} of the test pictures right (91% asked)"))
