@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+VALUE = object()
+"""In the shape of a tree: that there is a value here."""
 
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
@@ -17,31 +20,36 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     ([1, 2, 3], {'a': 10, 'b': (20, [30])})
     """
     values: list[Any] = []
-    shape = _take(tree, values)
-    return values, lambda others: _build(shape, iter(others))
+    shape = take_apart(tree, values)
+    return values, lambda others: put_together(shape, others)
 
 
 def same_structure(tree: Any, other: Any) -> bool:
     """Whether two trees differ in their values only."""
-    return bool(_take(tree, []) == _take(other, []))
+    return bool(take_apart(tree, []) == take_apart(other, []))
 
 
-_VALUE = object()
+def take_apart(tree: Any, values: list[Any]) -> Any:
+    """Add a tree's values to a list, and return its shape: (type, keys, shapes of its parts), or `VALUE`.
 
-
-def _take(tree: Any, values: list[Any]) -> Any:
-    """The shape of a tree as (type, keys, shapes of its parts), or `_VALUE`; its values are added to the list."""
+    Shapes are equal where the trees differ in their values only. A dict or list of a type of its own is built again
+    as a plain one."""
     kind = type(tree)
-    if kind is dict or kind is OrderedDict:
-        return kind, tuple(tree), [_take(x, values) for x in tree.values()]
-    if kind is list or isinstance(tree, tuple):
-        return kind, None, [_take(x, values) for x in tree]
+    if isinstance(tree, dict):
+        return OrderedDict if kind is OrderedDict else dict, tuple(tree), [take_apart(x, values) for x in tree.values()]
+    if isinstance(tree, (list, tuple)):
+        return kind if isinstance(tree, tuple) else list, None, [take_apart(x, values) for x in tree]
     values.append(tree)
-    return _VALUE
+    return VALUE
 
 
-def _build(shape: Any, values: Any) -> Any:
-    if shape is _VALUE:
+def put_together(shape: Any, values: Sequence[Any]) -> Any:
+    """The tree of this shape, of as many values as it has."""
+    return _build(shape, iter(values))
+
+
+def _build(shape: Any, values: Iterator[Any]) -> Any:
+    if shape is VALUE:
         return next(values)
     kind, keys, parts = shape
     built = [_build(part, values) for part in parts]

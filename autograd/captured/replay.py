@@ -23,6 +23,7 @@ from .. import dtypes
 from ..engine import mode
 from ..observe import CaptureError, tick
 from ..tensor import Tensor, from_array
+from ..tree import VALUE, put_together, take_apart
 from ..writes import writes
 from .device import Launches
 from .emit import Text
@@ -36,40 +37,6 @@ from .trace import Traced
 
 MISS = object()
 """What a replay answers when the recording does not fit the call."""
-
-
-def flatten(x: Any, leaves: list[Any]) -> Any:
-    """Put the leaves of nested tuples, lists and dicts into a list; returns the nesting, with their numbers."""
-    if isinstance(x, (tuple, list)):
-        parts = [flatten(item, leaves) for item in x]
-        return (getattr(type(x), "_make", type(x)), parts)
-    if isinstance(x, dict):
-        return (_Keyed(tuple(x)), [flatten(item, leaves) for item in x.values()])
-    leaves.append(x)
-    return len(leaves) - 1
-
-
-class _Keyed:
-    """Makes a dict of values, with these keys."""
-
-    def __init__(self, keys: tuple[Any, ...]) -> None:
-        self.keys = keys
-
-    def __call__(self, values: list[Any]) -> dict[Any, Any]:
-        return dict(zip(self.keys, values))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Keyed) and self.keys == other.keys
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def rebuilt(form: Any, leaves: list[Any]) -> Any:
-    """What `flatten` took apart, with these leaves."""
-    if isinstance(form, int):
-        return leaves[form]
-    make, parts = form
-    return make([rebuilt(part, leaves) for part in parts])
 
 
 class Entry:
@@ -143,7 +110,8 @@ class Replay:
         title: str,
     ) -> None:
         leaves, self.spec, self.before, self.setting = given
-        self.flat = self.spec[1][0][1] == list(range(len(leaves))) and not self.spec[1][1][1]
+        positional, by_name = self.spec[2]
+        self.flat = all([part is VALUE for part in positional[2]]) and not by_name[2]
         self.session, self.names, self.guards, self.form, self.title = session, names, guards, form, title
         self.parameters, self.leaves = parameters, leaves
         self.entry = Entry()
@@ -304,7 +272,8 @@ class Replay:
         for tensor in self.session.rebound.values():
             self.after.append(f"rebind({where.named(tensor)}, results[{len(outputs)}])")
             outputs.append(self.session.arrays[id(array_of.__get__(tensor))])
-        self.answer = answers[0] if self.form == 0 else f"rebuilt({where.named(self.form)}, [{', '.join(answers)}])"
+        put = f"put_together({where.named(self.form)}, [{', '.join(answers)}])"
+        self.answer = answers[0] if self.form is VALUE else put
         return outputs
 
     def _call_as_the_user(self, x: Traced) -> None:
@@ -372,7 +341,7 @@ class Replay:
             renew=self._renew,
             mark=self._mark,
             rebind=_rebind,
-            rebuilt=rebuilt,
+            put_together=put_together,
             storage=self.backend.storage,
             tensor=from_array,
             step=program["step"],
@@ -390,10 +359,10 @@ class Replay:
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not self.flat or kwargs:
             leaves: list[Any] = []
-            if flatten((args, kwargs), leaves) != self.spec:
+            if take_apart((args, kwargs), leaves) != self.spec:
                 return MISS
             args = tuple(leaves)
-        elif len(args) != len(self.spec[1][0][1]):
+        elif len(args) != len(self.spec[2][0][2]):
             return MISS
         answer = self.run(*args)
         while answer is MISS and self.entry.adopt():
@@ -429,7 +398,7 @@ class Replay:
     def given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
         """What the program would be called with now, by name, as copies; None where the arguments do not fit."""
         leaves: list[Any] = []
-        if flatten((args, kwargs), leaves) != self.spec or self.text is None:
+        if take_apart((args, kwargs), leaves) != self.spec or self.text is None:
             return None
         space = dict(self.entry.space)
         for i, x in enumerate(leaves):

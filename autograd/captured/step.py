@@ -17,8 +17,9 @@ from .. import dtypes
 from ..engine import mode
 from ..observe import CaptureError, observers, watching
 from ..tensor import Tensor
+from ..tree import take_apart
 from .guards import Guards
-from .replay import MISS, Replay, flatten
+from .replay import MISS, Replay
 from .session import Names, Session
 from .session import _grad as gradient_of
 
@@ -121,7 +122,7 @@ class CapturedStep:
                 stacklevel=3,
             )
         leaves: list[Any] = []
-        spec = flatten((args, kwargs), leaves)
+        spec = take_apart((args, kwargs), leaves)
         tensors = [x for x in leaves if isinstance(x, (Tensor, np.ndarray))]
         before = [x._node if isinstance(x, Tensor) else None for x in tensors]
         session, guards = Session(tensors), Guards(self.function)
@@ -134,7 +135,7 @@ class CapturedStep:
             guards.add_optimizer(optimizer)
         guards.finish()
         results: list[Any] = []
-        form = flatten(result, results)
+        form = take_apart(result, results)
         lasting = {id(tensor) for tensor, _, _ in session.states} | {id(x) for x in session.args}
         for x in results:
             if isinstance(x, Tensor) and id(x) not in lasting:

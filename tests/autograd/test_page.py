@@ -27,6 +27,10 @@ class Page:
         graph.render(path)
         self.browser = browser
         browser.get(f"file://{path}")
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        # the driver may answer before the page has drawn itself, which it does all at once
+        WebDriverWait(browser, 60).until(lambda _: self.all(".card"))
 
     def all(self, selector):
         return self.browser.find_elements("css selector", selector)
