@@ -55,6 +55,7 @@ from .dtypes import (
     int64,
     long,
     promote_types,
+    result_type,
     set_default_dtype,
     short,
     uint8,
@@ -71,7 +72,7 @@ Size: _typing.Any = tuple  # a shape is a plain tuple
 newaxis = None
 
 if _typing.TYPE_CHECKING:
-    from . import func
+    from . import distributions, func, functional
     from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
     from .captured import CaptureError, capture
     from .checking.derivatives import gradcheck, gradgradcheck
@@ -79,18 +80,21 @@ if _typing.TYPE_CHECKING:
     from .checking.replay import parity
     from .checking.report import GradcheckError
     from .drawing import Graph, Recording, graph
+    from .func import vmap
     from .function import Function as Function
     from .function import once_differentiable
+    from .printing import set_printoptions
     from .recompute import checkpoint, checkpoint_sequential
 
 # fmt: off
 __all__ = [
     "CheckpointError", "DeviceMismatchError", "GradScaler", "Operator", "OutOfMemoryError", "RemovableHandle",
-    "Size", "Tensor", "amp", "autocast", "backward", "bool", "can_cast", "cuda", "device", "double", "dtype",
-    "e", "enable_grad", "finfo", "float", "float16", "float32", "float64", "func", "get_default_device",
+    "Size", "Tensor", "amp", "autocast", "backward", "bool", "can_cast", "cuda", "device", "distributions", "double",
+    "dtype", "e", "enable_grad", "finfo", "float", "float16", "float32", "float64", "func",
+    "functional", "get_default_device",
     "get_default_dtype", "get_float32_matmul_precision", "grad", "half", "iinfo", "inf", "inference_mode",
     "int", "int16", "int32", "int64", "int8", "is_autocast_enabled", "is_grad_enabled", "linalg", "load",
-    "long", "nan", "newaxis", "no_grad", "operator", "pi", "promote_types", "save", "set_default_device",
+    "long", "nan", "newaxis", "no_grad", "operator", "pi", "promote_types", "result_type", "save", "set_default_device",
     "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "short", "special", "uint8",
     "update",
 ]
@@ -113,6 +117,8 @@ _LATER = {
     "parity": "checking.replay",
     "Recording": "drawing",
     "set_detect_anomaly": "anomaly",
+    "set_printoptions": "printing",
+    "vmap": "func",
 }
 __all__ += list(_LATER)
 __all__ += _creation.__all__
@@ -124,8 +130,8 @@ def __getattr__(name):  # type: ignore[no-untyped-def]
     """What is loaded when it is first asked for."""
     if name in _LATER:
         return getattr(_import_module(f".{_LATER[name]}", __name__), name)
-    if name == "func":
-        return _import_module(".func", __name__)
+    if name in ("distributions", "func", "functional"):
+        return _import_module(f".{name}", __name__)
     if name == "bfloat16":  # not listed above, because its package may be missing
         return _import_module(".dtypes", __name__).bfloat16
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

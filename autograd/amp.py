@@ -5,12 +5,12 @@ small gradients of half precision from vanishing. The names and defaults are tor
 >>> x, w = autograd.ones(2, 3), autograd.ones(4, 3, requires_grad=True)
 >>> with autograd.autocast("cpu", autograd.float16):
 ...     y = autograd.linear(x, w)
-...     z = autograd.softmax(y, 1)
+...     z = autograd.mse_loss(y, autograd.zeros(2, 4))
 >>> y.dtype, z.dtype
 (dtype('float16'), dtype('float32'))
 
-Which operator runs in what is the two sets below. `autocast` is an `Observer`: while none is at work, operators run as
-if it did not exist.
+Which operator runs in what is told by the sets below. `autocast` is an `Observer`: while none is at work, operators
+run as if it did not exist.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import backends
@@ -38,15 +38,28 @@ __all__ = ["GradScaler", "autocast", "is_autocast_enabled"]
 HALF = frozenset("attention convolve convolve_input einsum linear matmul".split())
 """Operators that take their operands in half precision: products, which sum in float32 all the same."""
 
-SINGLE = frozenset(
-    "acos asin cosh cross_entropy cumprod cumsum binary_cross_entropy digamma erfinv exp expm1 hypot huber_loss lgamma "
-    "log log10 log1p log2 log_softmax logsumexp mean mse_loss normalize polygamma_of pow prod rsqrt sinh softmax "
-    "softplus std sum tan true_divide var vector_norm xlogy".split()
-)
-"""Operators that take half precision as float32: where exponentials overflow, sums lose digits, or quotients vanish.
+_LOSSES = (
+    "binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy hinge_embedding_loss "
+    "huber_loss kl_div l1_loss margin_ranking_loss mse_loss multi_margin_loss multilabel_margin_loss nll_loss "
+    "poisson_nll_loss smooth_l1_loss soft_margin_loss triplet_margin_loss"
+).split()
 
-All others run in what they are given; operands of different floating dtypes are brought to the widest. `layer_norm`
-and its kin compute in float32 and give back the dtype of their input."""
+SINGLE = {
+    "cuda": frozenset(_LOSSES).union(
+        "acos asin cosh erfinv exp expm1 log log10 log1p log2 pow rsqrt sinh tan softplus".split(),
+        "cumprod cumsum logsumexp log_softmax prod softmax sum".split(),
+        "group_norm layer_norm rms_norm".split(),
+        "cdist cosine_similarity dist matrix_norm pdist renorm vector_norm".split(),
+        ["interpolate"],
+    ),
+    "cpu": frozenset(_LOSSES).union(["cdist", "prod", "quantile", "trace"]),
+}
+"""Operators, and functions of several operators (`observe.as_one`), that take half precision as float32: where
+exponentials overflow, or sums lose digits. For each kind of device they are PyTorch's, which has fewer for the CPU.
+A quotient belongs to them on a GPU if its numerator is a Python number: a reciprocal.
+
+All others run in what they are given; operands of different floating dtypes are brought to the widest. So a batch norm
+gives back the dtype of its input, and a layer norm on a GPU float32. Norms and means compute in float32 either way."""
 
 
 class _Casts(threading.local):
@@ -81,6 +94,7 @@ class autocast(Observer, contextlib.ContextDecorator):
         if self.dtype != dtypes.float16 and self.device_type != "cuda":
             raise RuntimeError("autocast: bfloat16 is for GPUs; NumPy does not compute in it. Use float16 here")
         self.enabled, self.cache_enabled = enabled, cache_enabled is not False
+        self._single = SINGLE["cpu" if self.device_type == "cpu" else "cuda"]
         self._cache: dict[int, tuple[Tensor, int, Tensor]] = {}
 
     def __enter__(self) -> autocast:
@@ -98,9 +112,11 @@ class autocast(Observer, contextlib.ContextDecorator):
     def before(self, op: Operator, operands: Sequence[Any]) -> Sequence[Any]:
         if op.name == "cast" or _current(self.device_type) is not self:
             return operands
+        if op.name == "einsum" and operands[1] is None:
+            return operands  # nothing is multiplied: a diagonal, or a sum
         if op.name in HALF:
             wanted: Any = self.dtype
-        elif op.name in SINGLE:
+        elif op.name in self._single or (op.name == "true_divide" and self._is_reciprocal(operands)):
             wanted = dtypes.float32
         elif op.promotes in ("same", None):
             kinds = {x.dtype for x in operands if self._is_ours(x)}
@@ -110,6 +126,20 @@ class autocast(Observer, contextlib.ContextDecorator):
         else:
             return operands
         return [self._cast(x, wanted) if self._is_ours(x) and x.dtype != wanted else x for x in operands]
+
+    def calling(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if name not in self._single or _current(self.device_type) is not self:
+            return function(*args, **kwargs)
+
+        def wide(x: Any) -> Any:
+            return self._cast(x, dtypes.float32) if self._is_ours(x) and x.dtype != dtypes.float32 else x
+
+        args, kwargs = tuple([wide(x) for x in args]), {key: wide(x) for key, x in kwargs.items()}
+        with autocast(self.device_type, self.dtype, enabled=False):  # a product in it is in float32 too
+            return function(*args, **kwargs)
+
+    def _is_reciprocal(self, operands: Sequence[Any]) -> bool:
+        return self.device_type != "cpu" and not isinstance(operands[0], Tensor)
 
     def _is_ours(self, x: Any) -> bool:
         """Whether it is a tensor that may be cast: on our device, floating, and not float64."""

@@ -7,9 +7,12 @@ passes are made over one block before the next is begun.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from backends.buffers import LONG, rows_in_place
 
 from .tensor import Tensor
 
@@ -27,14 +30,30 @@ def in_blocks(
 
     Tensors, small arrays, and those of a backend whose kernels are launched one by one are not cut."""
     first = arrays[0]
-    if not axes or isinstance(first, Tensor) or math.prod(first.shape) <= _LARGE * xp.cached:
+    if isinstance(first, Tensor) or math.prod(first.shape) <= _LARGE * xp.cached:
         return rule(*arrays)
-    results = [
-        None if shape is None else xp.empty_like(first) if i == 0 else xp.zeros(shape, like=first)
-        for i, shape in enumerate(shapes)
-    ]
-    _fill(xp, rule, arrays, axes, results)
-    return results
+    with rows_in_place() if _row(arrays) >= LONG else contextlib.nullcontext():
+        if not axes:
+            return rule(*arrays)
+        results = [
+            None if shape is None else xp.empty_like(first) if i == 0 else xp.zeros(shape, like=first)
+            for i, shape in enumerate(shapes)
+        ]
+        _fill(xp, rule, arrays, axes, results)
+        return results
+
+
+def _row(arrays: Sequence[Any]) -> int:
+    """How many elements side by side in row-major order each array either has all of, or one for all of them."""
+    first = arrays[0]
+    others = [x for x in arrays if x is not None]
+    length, before = 1, None
+    for axis in reversed(range(first.ndim)):
+        stretched = [x.shape[axis] == 1 for x in others]
+        if before not in (None, stretched):
+            break
+        length, before = length * first.shape[axis], stretched
+    return length
 
 
 def _fill(xp: Any, rule: Callable[..., Sequence[Any]], arrays: Any, axes: Sequence[int], results: Any) -> None:

@@ -15,8 +15,16 @@ from .ops.shape import _one_tuple
 from .tensor import Tensor, from_array
 
 __all__ = [  # fmt: skip
+    "BoolTensor",
+    "ByteTensor",
+    "DoubleTensor",
+    "FloatTensor",
+    "HalfTensor",
+    "IntTensor",
+    "LongTensor",
     "arange",
     "as_tensor",
+    "asarray",
     "empty",
     "empty_like",
     "eye",
@@ -109,6 +117,14 @@ def as_tensor(data: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     if type(data) in backends.NAMESPACES and hasattr(data, "__setitem__"):
         return from_array(data, None).to(device=device, dtype=dtype)
     return tensor(data, dtype=dtype, device=device)
+
+
+def asarray(
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+) -> Tensor:
+    """`as_tensor`, with a copy in any case (``copy=True``) or as a leaf that requires grad."""
+    made = tensor(obj, dtype=dtype, device=device) if copy else as_tensor(obj, dtype=dtype, device=device)
+    return made.detach().requires_grad_() if requires_grad else made
 
 
 def from_numpy(array: Any) -> Tensor:
@@ -330,3 +346,19 @@ def new_ones(self: Tensor, *size: Any, dtype: Any = None, device: Any = None) ->
 
 
 new_empty = new_zeros
+
+
+# ------------------------------------------------------------- as older PyTorch programs write it: LongTensor([1, 2])
+
+
+def _of_type(dtype: dtypes.DType) -> Any:
+    def make(*data: Any, device: Any = None) -> Tensor:
+        return Tensor(*data, dtype=dtype, device=device)
+
+    make.__doc__ = f"``Tensor(...)`` of {dtype}: of numbers, or zeros of the sizes given."
+    return make
+
+
+FloatTensor, DoubleTensor, HalfTensor = _of_type(dtypes.float32), _of_type(dtypes.float64), _of_type(dtypes.float16)
+LongTensor, IntTensor, ByteTensor = _of_type(dtypes.int64), _of_type(dtypes.int32), _of_type(dtypes.uint8)
+BoolTensor = _of_type(dtypes.bool)

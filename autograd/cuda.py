@@ -18,10 +18,13 @@ from backends import DeviceMismatchError, OutOfMemoryError
 from .observe import Observer, observers
 from .random import default_generator
 from .random import manual_seed as manual_seed_all
+from .streams import Stream, current_stream, stream
 from .tensor import Tensor
 
 __all__ = [
     "OutOfMemoryError",
+    "Stream",
+    "current_stream",
     "device_count",
     "empty_cache",
     "get_device_capability",
@@ -35,6 +38,7 @@ __all__ = [
     "memory_allocated",
     "memory_reserved",
     "reset_peak_memory_stats",
+    "stream",
     "synchronize",
 ]
 
@@ -145,7 +149,7 @@ class _EachOnItsDevice(Observer):
 
     At work from the moment a second device is used: with one only, that one is current all the time."""
 
-    everywhere = True
+    everywhere = replays = True
 
     def before(self, op: Any, operands: Sequence[Any]) -> Sequence[Any]:
         tensors = [x for x in operands if isinstance(x, Tensor) and x.device != "cpu"]

@@ -43,6 +43,8 @@ def _seeds(outputs: list[Tensor], gradients: Any, name: str, create_graph: bool)
                 )
             xp = backends.backend_of(output._array)
             seed = from_array(xp.ones(output.shape, like=output._array), None)
+        elif not isinstance(seed, Tensor):
+            raise TypeError(f"{name}: the gradient to start from must be a tensor or None, not {type(seed).__name__}")
         elif seed.shape != output.shape:
             raise RuntimeError(
                 f"{name}: a gradient of shape {list(seed.shape)} was given for a tensor of shape {list(output.shape)}"
@@ -102,7 +104,7 @@ def grad(
 
     Raises RuntimeError as `Tensor.backward` does, and for an input that requires no grad or is not used; ValueError
     for ``allow_unused=False`` together with `materialize_grads`, and for ``only_inputs=False``. (PyTorch's
-    `is_grads_batched` is left out with `vmap`: see `autograd.func`.)
+    `is_grads_batched` is left out: nothing here runs in batches, see `autograd.func`.)
     """
     sources = _several(inputs, "inputs")
     if not sources:

@@ -20,8 +20,38 @@ uint8, int8, int16, int32, int64 = (np.dtype(n) for n in ("uint8", "int8", "int1
 float16, float32, float64 = (np.dtype(n) for n in ("float16", "float32", "float64"))
 short, int, long, half, float, double = int16, int32, int64, float16, float32, float64
 
-finfo, iinfo = np.finfo, np.iinfo
+iinfo = np.iinfo
 dtype = np.dtype  # for annotations and isinstance
+
+
+class finfo:
+    """The limits of a floating dtype (by default the default one), as Python numbers.
+
+    bits; max and min, the largest number and its negative; eps, from 1 to the next number; tiny (also called
+    smallest_normal); resolution, of the decimal digits that are kept."""
+
+    def __init__(self, type: Any = None) -> None:
+        self.dtype: DType = get_default_dtype() if type is None else np.dtype(type)
+        if not is_floating(self.dtype):
+            raise TypeError(f"finfo: needs a floating dtype, not {self.dtype}; iinfo is for integers")
+        if self.dtype.kind == "V":
+            import ml_dtypes
+
+            limits: Any = ml_dtypes.finfo
+        else:
+            limits = np.finfo
+        found = limits(self.dtype)
+        self.bits = found.bits
+        self.max, self.min, self.eps, self.resolution = (
+            builtins.float(x) for x in (found.max, found.min, found.eps, found.resolution)
+        )
+        self.tiny = self.smallest_normal = builtins.float(found.tiny)
+
+    def __repr__(self) -> str:
+        return (
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
+            f"smallest_normal={self.tiny:g}, tiny={self.tiny:g}, dtype={self.dtype})"
+        )
 
 
 def __getattr__(name: str) -> Any:
@@ -99,6 +129,11 @@ def result_dtype(operands: Any) -> DType:
     if result is None:
         raise TypeError("no operand has a dtype")
     return result
+
+
+def result_type(tensor1: Any, tensor2: Any) -> DType:
+    """The dtype of the result of arithmetic on two operands, tensors or Python numbers."""
+    return result_dtype((tensor1, tensor2))
 
 
 def can_cast(from_: Any, to: Any) -> builtins.bool:

@@ -23,9 +23,9 @@ Forward mode (`jvp`, `jacfwd`) is the derivative of a derivative: the vjp is lin
 own vjp, with respect to that gradient, is the jvp (J. Townsend, 2017, "A new trick for calculating Jacobian vector
 products"). No operator needs a second rule; the price is about three times the cost of `f`.
 
-There is no ``vmap``: operators here take their axes as they stand (`reshape`, reductions, indexing), and a batching
-rule for each would double every definition; broadcasting and a leading batch axis do the work. `jacrev` and `jacfwd`
-loop over rows and columns instead; they record `f` once.
+`vmap` calls the function once for each example: operators here take their axes as they stand (`reshape`, reductions,
+indexing), and a batching rule for each would double every definition. Where speed counts, broadcasting and a leading
+batch axis do the work. `jacrev` and `jacfwd` loop over rows and columns too; they record `f` once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from .tensor import Tensor, from_array
 from .tree import flatten, same_structure
 from .writes import writes
 
-__all__ = ["grad", "grad_and_value", "hessian", "hvp", "jacfwd", "jacrev", "jvp", "value_and_grad", "vjp"]
+__all__ = ["grad", "grad_and_value", "hessian", "hvp", "jacfwd", "jacrev", "jvp", "value_and_grad", "vjp", "vmap"]
 
 Argnums = int | tuple[int, ...]
 
@@ -172,6 +172,65 @@ def hvp(func: Callable[..., Any], inputs: Any, v: Any) -> tuple[Any, Any]:
     _, pullback, value = vjp(grad_and_value(func, tuple(range(len(primals)))), *primals, has_aux=True)
     product = pullback(tangents)  # the Hessian is symmetric
     return value, product if isinstance(inputs, tuple) else product[0]
+
+
+def vmap(
+    func: Callable[..., Any],
+    in_dims: Any = 0,
+    out_dims: Any = 0,
+    randomness: str = "different",
+    *,
+    chunk_size: int | None = None,
+) -> Callable[..., Any]:
+    """The function that maps `func` over a dimension of its arguments, and stacks the results.
+
+    It is a loop: `func` is called for each example, and costs as much each time. So gradients for each example are
+    ``vmap(grad(loss), in_dims=(None, 0, 0))(parameters, inputs, targets)``.
+
+    in_dims: the dimension of each argument to map over, None for an argument that is the same for all: one for all
+    arguments, or a tuple with one for each, where trees of tensors may have trees of dimensions. Keyword arguments are
+    mapped over their first. out_dims: where the new dimension of the results goes, likewise. randomness: "different",
+    each example draws its own numbers ("error", PyTorch's default, is taken for that; "same" is not offered).
+    chunk_size: changes nothing. Raises ValueError for dimensions that do not fit, or of different sizes."""
+    if randomness not in ("different", "error"):
+        raise ValueError(f"vmap: randomness must be 'different' or 'error', not {randomness!r}")
+
+    def mapped(*args: Any, **kwargs: Any) -> Any:
+        values, build = flatten((args, kwargs))
+        dims = _spread(in_dims, args, "in_dims") + [0] * (len(values) - len(flatten(args)[0]))
+        for x, dim in zip(values, dims):
+            if dim is not None and (not isinstance(x, Tensor) or not -x.ndim <= dim < x.ndim):
+                given = f"a tensor of shape {list(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+                raise ValueError(
+                    f"vmap: in_dims has {dim} for {given}, which has no such dimension; None maps over none"
+                )
+        sizes = {x.shape[dim] for x, dim in zip(values, dims) if dim is not None}
+        if len(sizes) != 1 or 0 in sizes:
+            raise ValueError(f"vmap: expects one size, not 0, of all mapped dimensions, but got {sorted(sizes)}")
+        (size,) = sizes
+        columns = [[x] * size if dim is None else x.unbind(dim) for x, dim in zip(values, dims)]
+        results = []
+        for row in zip(*columns):
+            some, named = build(row)
+            leaves, build_result = flatten(func(*some, **named))
+            results.append(leaves)
+        for x in results[0]:
+            if not isinstance(x, Tensor):
+                raise ValueError(f"vmap: the function must give tensors, not {type(x).__name__}")
+        places = _spread(out_dims, build_result(results[0]), "out_dims")
+        return build_result([stack(column, place) for column, place in zip(zip(*results), places)])
+
+    return mapped
+
+
+def _spread(dims: Any, tree: Any, name: str) -> list[Any]:
+    """One dimension for each value of a tree, from one for all or a tree that begins like it."""
+    if dims is None or isinstance(dims, int):
+        return [dims] * len(flatten(tree)[0])
+    keys = list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, (tuple, list)) else None
+    if keys is None or not isinstance(dims, (tuple, list, dict)) or len(dims) != len(keys):
+        raise ValueError(f"vmap: {name}={dims!r} does not fit the structure of what it is for")
+    return [dim for key in keys for dim in _spread(dims[key], tree[key], name)]
 
 
 class _Run:

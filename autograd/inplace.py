@@ -9,7 +9,7 @@ from typing import Any
 from backends import NAMESPACES, DeviceMismatchError, backend_of, device_of
 
 from . import dtypes
-from .engine import check_settled, mode
+from .engine import RETAIN, check_settled, mode
 from .observe import arriving_at, observers, watching
 from .tensor import Tensor
 from .writes import writes
@@ -65,7 +65,9 @@ def assign(target: Tensor, value: Tensor, name: str, holders: float = 1) -> Tens
     for observer in watching() if observers else ():
         observer.written(target, value)
     if recorded:
-        target._node = value._node
+        before, target._node = target._node, node
+        if node is not None and before is not None and before.hooks is not None and RETAIN in before.hooks:
+            node.hooks = {**(node.hooks or {}), RETAIN: before.hooks.pop(RETAIN)}  # the gradient of what it is now
     if is_hidden and holders == math.inf:
         mode.unsettled = target
     return target

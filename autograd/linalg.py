@@ -30,7 +30,7 @@ from .ops.join import stack
 from .ops.linalg import cross as _cross
 from .ops.linalg import matmul, multi_dot
 from .ops.reduce import amax, sum
-from .ops.shape import permute, reshape, transpose, unsqueeze
+from .ops.shape import permute, refuse_others, reshape, transpose, unsqueeze
 from .tensor import Tensor
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "inv_ex",
     "lstsq",
     "matmul",
+    "matrix_exp",
     "matrix_norm",
     "matrix_power",
     "matrix_rank",
@@ -79,6 +80,7 @@ _Lstsq = namedtuple("_Lstsq", ["solution", "residuals", "rank", "singular_values
 
 def _check(name: str, A: Tensor, square: bool = False) -> None:
     """Raise unless A is a stack of (square) matrices of a floating dtype."""
+    refuse_others(f"linalg.{name}", A=A)
     if A.ndim < 2:
         raise RuntimeError(
             f"linalg.{name}: the input tensor must have at least 2 dimensions, not shape {list(A.shape)}"
@@ -155,6 +157,29 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
         if n:
             A = matmul(A, A)
     return result  # type: ignore[return-value]
+
+
+def matrix_exp(A: Tensor) -> Tensor:
+    """The exponential of matrices, the sum of A**k / k!: of A / 2**s by 18 terms, then squared s times.
+
+    (C. Moler and C. Van Loan, 2003, "Nineteen dubious ways to compute the exponential of a matrix", method 3.) s is
+    such that A / 2**s has a norm of at most 1, in float32 of 2, for the largest of several matrices. To know that waits
+    for the device."""
+    _check_floating("linalg.matrix_exp", A)
+    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
+        raise RuntimeError(f"linalg.matrix_exp: A must be batches of square matrices, not of shape {list(A.shape)}")
+    if not A.numel():
+        return A.clone()
+    size = amax(sum(A.detach().abs(), -1)).item()
+    enough = 0 if A.dtype == dtypes.float64 else 1  # the first term left out is then below the rounding
+    squarings = max(0, math.frexp(size)[1] - enough) if math.isfinite(size) else 0
+    x, one = A * 0.5**squarings, eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    result = one
+    for k in range(18, 0, -1):  # Horner's rule: 1 + x (1 + x/2 (1 + x/3 (...)))
+        result = one + matmul(x, result) / k
+    for _ in range(squarings):
+        result = matmul(result, result)
+    return result
 
 
 # ------------------------------------------------------------------------------------- errors as results

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import dtypes, linalg
 from .creation import full, full_like, new_empty, new_full, new_ones, new_tensor, new_zeros, zeros_like
-from .differentiation import backward_of
+from .differentiation import backward_of, enable_grad, no_grad
 from .engine import mode
 from .inplace import assign
 from .ops import arithmetic as n
@@ -30,6 +30,7 @@ from .ops import join as j
 from .ops import linalg as a
 from .ops import order as o
 from .ops import reduce as r
+from .ops import running as u
 from .ops import scatter as w
 from .ops import shape as s
 from .ops import special as p
@@ -66,6 +67,30 @@ def _inplace(function: Callable[..., Any], holders: float = 1) -> Callable[..., 
     return method
 
 
+def _reshaped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The in-place form of a function that gives a view: the tensor becomes that view of its memory."""
+    name = function.__name__ + "_"
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if mode.recording and self._node is not None and self._node.op is None:
+            raise RuntimeError(
+                f"{name}: a leaf tensor that requires grad cannot be changed in place while operators are recorded; "
+                "do it under no_grad(), or out of place"
+            )
+        if self.is_leaf:
+            with no_grad():
+                self.data = function(self, *args, **kwargs)
+        else:
+            with enable_grad():  # what it is computed of stays so
+                view = function(self, *args, **kwargs)
+            self._array, self._node = view._array, view._node
+        return self
+
+    method.__name__ = name
+    method.__doc__ = f"`{name[:-1]}`, in place: this tensor itself gets the new shape, and is returned."
+    return method
+
+
 def _copy(self: Tensor, src: Tensor) -> Tensor:
     return s.clone(s.to(src, self.device, self.dtype).expand(self.shape))
 
@@ -94,6 +119,21 @@ def _bernoulli(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     if isinstance(p, Tensor):
         return bernoulli(p.expand(self.shape), generator=generator)
     return bernoulli(self, p, generator=generator)
+
+
+def _log_normal(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Tensor:
+    return e.exp(_normal(self, mean, std, generator=generator))
+
+
+def _cauchy(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Tensor:
+    return e.tan((rand_like(self, generator=generator) - 0.5) * math.pi) * sigma + median
+
+
+def _geometric(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_: expects p in (0, 1), but got p={p}")
+    drawn = rand_like(self if self.is_floating_point() else self.float(), generator=generator)
+    return n.ceil(e.log1p(-drawn) / math.log1p(-p)).clamp(min=1).to(self.dtype)
 
 
 def _random(self: Tensor, *bounds: Any, generator: Any = None) -> Tensor:
@@ -223,6 +263,7 @@ class Methods:
     max, min, amax, amin, aminmax = r.max, r.min, r.amax, r.amin, r.aminmax
     argmax, argmin, all, any, count_nonzero = r.argmax, r.argmin, r.all, r.any, r.count_nonzero
     sum_to_size, cumsum, cumprod, diff = r.sum_to_size, q.cumsum, q.cumprod, q.diff
+    cummax, cummin, logcumsumexp, mode = u.cummax, u.cummin, u.logcumsumexp, u.mode
     var, std, cov, corrcoef, bincount = v.var, v.std, v.cov, v.corrcoef, v.bincount
     histc, angle = v.histc, h.angle
     sort, argsort, msort, topk, kthvalue = o.sort, o.argsort, o.msort, o.topk, o.kthvalue
@@ -236,6 +277,9 @@ class Methods:
     squeeze, unsqueeze, split, chunk, unbind = s.squeeze, s.unsqueeze, j.split, j.chunk, j.unbind
     unsafe_split, unsafe_chunk = j.unsafe_split, j.unsafe_chunk
     split_with_sizes, contiguous, is_contiguous = j.split_with_sizes, s.contiguous, s.is_contiguous
+    stride, data_ptr = s.stride, s.data_ptr
+    squeeze_, unsqueeze_ = _reshaped(s.squeeze), _reshaped(s.unsqueeze)
+    t_, transpose_ = _reshaped(s.t), _reshaped(s.transpose)
     clone, to = s.clone.apply, s.to
     flip, fliplr, flipud, roll, rot90 = g.flip, g.fliplr, g.flipud, g.roll, g.rot90
     movedim, moveaxis, swapaxes, swapdims = g.movedim, g.moveaxis, g.swapaxes, g.swapdims
@@ -257,6 +301,7 @@ class Methods:
     addmm, addbmm, baddbmm, addmv, addr = a.addmm, a.addbmm, a.baddbmm, a.addmv, a.addr
     addmm_, addbmm_, baddbmm_ = _inplace(a.addmm), _inplace(a.addbmm), _inplace(a.baddbmm)
     addmv_, addr_ = _inplace(a.addmv), _inplace(a.addr)
+    svd, matrix_exp = solve.svd, linalg.matrix_exp
     det, slogdet, inverse, matrix_power = linalg.det, linalg.slogdet, linalg.inv, linalg.matrix_power
     logdet, pinverse = solve.logdet, solve.pinverse
     cholesky_solve, cholesky_inverse = solve.cholesky_solve, solve.cholesky_inverse
@@ -306,6 +351,18 @@ class Methods:
     cosh_, exp2_, atan2_, frac_ = _inplace(e.cosh), _inplace(e.exp2), _inplace(e.atan2), _inplace(n.frac)
     logit_, erfc_, logical_and_ = _inplace(p.logit), _inplace(p.erfc), _inplace(c.logical_and)
     logical_or_, logical_xor_ = _inplace(c.logical_or), _inplace(c.logical_xor)
+    asinh_, acosh_, atanh_ = _inplace(e.asinh), _inplace(e.acosh), _inplace(e.atanh)
+    hypot_, ldexp_, deg2rad_, rad2deg_ = _inplace(e.hypot), _inplace(e.ldexp), _inplace(e.deg2rad), _inplace(e.rad2deg)
+    sinc_, erfinv_, lgamma_ = _inplace(p.sinc), _inplace(p.erfinv), _inplace(p.lgamma)
+    digamma_, xlogy_, sgn_ = _inplace(p.digamma), _inplace(p.xlogy), _inplace(n.sgn)
+    copysign_, heaviside_, renorm_ = _inplace(h.copysign), _inplace(h.heaviside), _inplace(distance.renorm)
+    true_divide_, float_power_ = _inplace(n.true_divide), _inplace(n.float_power)
+    index_reduce_, fix_ = _inplace(w.index_reduce), trunc_
+    bitwise_and_, bitwise_or_, bitwise_xor_ = _inplace(c.bitwise_and), _inplace(c.bitwise_or), _inplace(c.bitwise_xor)
+    bitwise_left_shift_ = _inplace(c.bitwise_left_shift)
+    bitwise_right_shift_ = _inplace(c.bitwise_right_shift)
+    log_normal_, cauchy_, geometric_ = _inplace(_log_normal), _inplace(_cauchy), _inplace(_geometric)
+    swapaxes_ = swapdims_ = transpose_
 
     # PyTorch's second names: see `ops.synonyms`.
     absolute, negative, multiply, divide, subtract, fix, clip = abs, neg, mul, div, sub, trunc, clamp

@@ -6,9 +6,11 @@ backward. The tools that explain a program are built on it; with none at work th
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from backends.ledger import Line as Line
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 Self = TypeVar("Self", bound="Observer")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class CaptureError(RuntimeError):
@@ -42,12 +45,17 @@ class Observer:
     modules: list[Any]
     everywhere = False  # at work in all threads
     casts = False  # whether `before` brings operands of different dtypes together
+    replays = False  # captured steps are replayed while it is at work; for others they run, and show every operator
     keeps_lines = False  # the engine is to note on which line a tensor is written in place
     _thread: int
 
     def before(self, op: Operator, operands: Sequence[Any]) -> Sequence[Any]:
         """`op` is about to run on these operands; what this returns is taken in their place."""
         return operands
+
+    def calling(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """A function that is `as_one` is to be called with these arguments: do so, and return what it does."""
+        return function(*args, **kwargs)
 
     def at(self, array: Any) -> None:
         """The engine is about to compute with this array (or Tensor), outside any operator's forward."""
@@ -103,6 +111,27 @@ def casting() -> bool:
     return bool(observers) and any([observer.casts for observer in watching()])
 
 
+functions_as_one: set[str] = set()
+"""The names of the functions that are `as_one`."""
+
+
+def as_one(function: Function) -> Function:
+    """Let observers see the call of a function that is made of several operators, or that casts by itself: an autocast
+    may want all of it in float32."""
+    name = function.__name__
+    functions_as_one.add(name)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        run: Callable[..., Any] = function
+        if observers:
+            for observer in watching():
+                run = functools.partial(observer.calling, name, run)
+        return run(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
 def arriving_at(array: Any) -> None:
     """Tell the observers of this thread that the engine is about to compute with an array by itself."""
     for observer in watching():
@@ -123,3 +152,30 @@ def call_module(module: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str,
     for observer in seen_by:
         observer.exit(module, result)
     return result
+
+
+def multiply_adds(
+    operator: str,
+    first: tuple[int, ...] | None,
+    second: tuple[int, ...] | None,
+    out: tuple[int, ...],
+    attrs: Mapping[str, Any],
+) -> int:
+    """The multiply-adds of a product, from its operator's name, the shapes of its first two inputs and its result, and
+    its attributes; 0 for other operators, and where a shape is not known."""
+    if first is None or second is None:
+        return 0
+    if operator in ("matmul", "linear"):
+        return math.prod(out) * first[-1]
+    if operator == "convolve":
+        return math.prod(out) * math.prod(second[1:])
+    if operator == "convolve_input":  # the transposed convolution
+        return math.prod(first) * math.prod(second[1:])
+    if operator == "attention":  # the scores, and the average of the values
+        return 2 * math.prod(first) * second[-2]
+    if operator in ("rnn", "gru", "lstm"):  # the input's part of it is a product before
+        return math.prod(first[:-1]) * math.prod(second)
+    if operator == "einsum" and "equation" in attrs:
+        names = attrs["equation"].partition("->")[0].split(",")
+        return math.prod(dict(zip("".join(names), (*first, *second))).values())
+    return 0

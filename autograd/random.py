@@ -27,6 +27,7 @@ __all__ = [  # fmt: skip
     "bernoulli",
     "dropout_mask",
     "get_rng_state",
+    "initial_seed",
     "manual_seed",
     "multinomial",
     "normal",
@@ -37,6 +38,7 @@ __all__ = [  # fmt: skip
     "randn",
     "randn_like",
     "randperm",
+    "seed",
     "set_rng_state",
 ]
 
@@ -104,6 +106,16 @@ def manual_seed(seed: int) -> Generator:
     for generator in _defaults.values():
         generator.manual_seed(_seed)
     return default_generator("cpu")
+
+
+def seed() -> int:
+    """Seed the default source of every device by a number of the operating system's, and return it."""
+    return manual_seed(int.from_bytes(os.urandom(8), "little") >> 1).initial_seed()
+
+
+def initial_seed() -> int:
+    """The seed that the default source of the CPU started from."""
+    return default_generator("cpu").initial_seed()
 
 
 def default_generator(device: Any = None) -> Generator:

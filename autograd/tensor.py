@@ -361,9 +361,9 @@ class Tensor(_Attached):
         return id(self)
 
     def __repr__(self) -> str:
-        import numpy as np
+        from .printing import written
 
-        values = np.array2string(backends.asnumpy(self._array), separator=", ", prefix="tensor(", precision=4)
+        values = written(backends.asnumpy(self._array))
         notes = ""
         if self.numel() == 0 and self.ndim > 1:
             notes += f", size={tuple(self.shape)}"

@@ -33,12 +33,12 @@ class _Writes:
 
     def __init__(self) -> None:
         self.last = self.recorded = 0
-        self.entries: dict[tuple[type, int], tuple[int, int, str, Any]] = {}
+        self.entries: dict[int, tuple[int, int, str, Any]] = {}
 
     def mark(self, array: Array, name: str, recorded: bool = False, by: Node | None = None) -> None:
         """Note that `name` has just written into `array`; if that was recorded, `by` is the node that did it."""
         self.last = tick()
-        key = (type(array), backend_of(array).storage(array))
+        key = backend_of(array).storage(array)
         recorded_at = self.entries[key][1] if key in self.entries else 0
         if recorded:
             self.recorded = recorded_at = self.last if by is None else by.seq
@@ -49,14 +49,13 @@ class _Writes:
         now, entries, line = tick(), self.entries, _line_wanted()
         self.last = now
         for array in arrays:
-            kind = type(array)
-            key = (kind, NAMESPACES[kind].storage(array))
+            key = NAMESPACES[type(array)].storage(array)
             have = entries.get(key)
             entries[key] = (now, have[1] if have else 0, name, line)
 
     def forgive(self, array: Array, by: Node) -> bool:
         """If `by` was the last recorded write into this memory, count it as not recorded, and say so."""
-        key = (type(array), backend_of(array).storage(array))
+        key = backend_of(array).storage(array)
         last, recorded_at, name, line = self.entries.get(key, _NEVER)
         if recorded_at != by.seq:
             return False
@@ -65,13 +64,13 @@ class _Writes:
 
     def written_since(self, array: Array, when: int) -> bool:
         """Whether this memory was written after a time of the clock."""
-        return self.entries.get((type(array), backend_of(array).storage(array)), _NEVER)[0] > when
+        return self.entries.get(backend_of(array).storage(array), _NEVER)[0] > when
 
     def check_saved(self, node: Node) -> None:
         """Raise if an array `node` saved has been overwritten since."""
         for array in _flat(node.saved or ()):
             if type(array) in NAMESPACES:
-                when, _, writer, line = self.entries.get((type(array), backend_of(array).storage(array)), _NEVER)
+                when, _, writer, line = self.entries.get(backend_of(array).storage(array), _NEVER)
                 if when > node.seq:
                     name = node.op.name if node.op else "?"
                     ran, wrote = (f" (at {where})" if where else "" for where in (origin(node), line))
@@ -81,9 +80,13 @@ class _Writes:
                         f"or clone() the tensor before {writer} changes it."
                     )
 
+    def is_stale(self, node: Node, array: Array) -> bool:
+        """Whether `array` was rewritten, with a gradient of its own, through another tensor than that of `node`."""
+        return self.entries.get(backend_of(array).storage(array), _NEVER)[1] > node.seq
+
     def check_alias(self, node: Node, array: Array) -> None:
         """Raise if `array` was rewritten, with a gradient of its own, through another tensor."""
-        entry = self.entries.get((type(array), backend_of(array).storage(array)))
+        entry = self.entries.get(backend_of(array).storage(array))
         if entry is not None and entry[1] > node.seq:
             wrote = f" (at {entry[3]})" if entry[3] else ""
             made = f" (made by {node.op.name}{f' at {origin(node)}' if origin(node) else ''})" if node.op else ""
@@ -105,7 +108,7 @@ class _Writes:
         born = getattr(x, "_born", None)
         if born is None or born > self.recorded:
             return
-        entry = self.entries.get((type(x._array), backend_of(x._array).storage(x._array)), _NEVER)
+        entry = self.entries.get(backend_of(x._array).storage(x._array), _NEVER)
         if entry[1] > born:
             wrote = f" (at {entry[3]})" if entry[3] else ""
             raise RuntimeError(

@@ -52,14 +52,21 @@ class OutOfMemoryError(RuntimeError):
 
 
 class Device:
-    """Where a tensor's array lives: a type ("cpu", "cuda", "standin") and a number.
+    """Where a tensor's array lives: a type ("cpu", "cuda", "standin") and a number, or both in one string, "cuda:1".
 
-    Devices compare equal to each other by type and number, and to the string that names them."""
+    Devices compare equal to each other by type and number, and to the string that names them. Raises RuntimeError for
+    a name that no device has."""
 
     __slots__ = ("index", "type")
 
-    def __init__(self, type: str, index: int = 0) -> None:
-        self.type, self.index = type, index
+    def __init__(self, type: str | Device, index: int | None = None) -> None:
+        name = str(type)
+        if name not in _MODULES:
+            name, _, number = name.partition(":")
+            if name not in _MODULES or not number.isdigit() or index is not None:
+                raise RuntimeError(f'no device is called {str(type)!r}; use "cpu", "cuda" or "cuda:N"')
+            index = int(number)
+        self.type, self.index = name, index or 0
 
     def __str__(self) -> str:
         return f"{self.type}:{self.index}" if self.type == "cuda" or self.index else self.type
@@ -101,10 +108,7 @@ def device(spec: Device | str | None = None, index: int | None = None) -> Device
         return spec
     if spec is None:
         return default_device()
-    name, _, number = str(spec).partition(":")
-    if name not in _MODULES or (number and not number.isdigit()):
-        raise RuntimeError(f'no device is called {spec!r}; use "cpu", "cuda" or "cuda:N"')
-    return Device(name, int(number) if number else index or 0)
+    return Device(spec, index)
 
 
 def backend(where: Device | str | None = None) -> Backend:
@@ -151,7 +155,7 @@ def _require_gpu() -> None:
             "the cuda device needs CuPy, which is not installed (or failed to import: "
             f"{error}). For a CUDA 13 driver: pip install 'cadena[gpu]'; for CUDA 12: "
             "pip install 'cadena[gpu-cuda12]'. On the CPU, use device=\"cpu\"."
-        ) from error
+        ) from (None if getattr(error, "name", "") == "cupy" else error)
     try:
         count = int(cupy.cuda.runtime.getDeviceCount())
         found = f"it reports {count} GPUs"
@@ -193,6 +197,11 @@ def is_available(name: str) -> bool:
 def loaded() -> tuple[str, ...]:
     """The types of the devices that have been used so far; "cpu" is always there."""
     return tuple(_loaded)
+
+
+def in_use() -> list[Device]:
+    """The devices that have been used so far."""
+    return [*map(Device, _loaded), *_further]
 
 
 _precision = "highest"

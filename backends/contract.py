@@ -21,6 +21,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .windows import Windows
 
 Array: TypeAlias = Any
@@ -32,6 +34,43 @@ Axis: TypeAlias = "int | tuple[int, ...] | None"
 
 class LinAlgError(RuntimeError):
     """A matrix for which a system or decomposition has no answer: singular, not positive-definite, not finite."""
+
+
+class GraphError(RuntimeError):
+    """What cannot be recorded in a device's graph: a wait, a copy between host and device, a call that CUDA refuses."""
+
+
+class Graph(Protocol):
+    """Launches that a device has recorded, to be launched again as one thing. See `Backend.graph`.
+
+    results: what the function returned: arrays, which every launch fills anew. nbytes: how much memory the graph
+    holds, its results included."""
+
+    results: Any
+    nbytes: int
+
+    def launch(self, given: Sequence[tuple[Array, Any]], sources: Sequence[Any], /) -> None:
+        """Write each second (an array, or a Python number) into each first, then launch what was recorded.
+
+        sources: the random sources that take the place of those it was recorded with. They are moved on by what the
+        graph draws. It runs on the stream that is current, in its turn, and waits for nothing."""
+
+
+class Stream(Protocol):
+    """A queue of a device's work. What it is given is done in order; two of them run side by side.
+
+    In a ``with`` it is the current one, which is given what this thread launches. The memory of an array goes back to
+    the stream on which it was made, as soon as the array is gone: before that stream makes another it has to `wait` for
+    those that use the first."""
+
+    def wait(self, other: Any, /) -> None:
+        """Let what this stream is given from now on wait for all that `other` was given until now."""
+
+    def synchronize(self) -> None:
+        """Wait for all it was given."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *exc: object) -> None: ...
 
 
 class Namespace(Protocol):
@@ -208,6 +247,20 @@ class Backend(Namespace, Protocol):
     """How many elements of an array a chain of elementwise steps goes through at a time, to stay in the processor's
     cache; infinity where kernels are launched one by one, and pieces would only be more launches."""
 
+    graph: Any
+    """``graph(function, sources)`` records what a function of no arguments launches, and gives a `Graph`; None where
+    there are no launches to save.
+
+    The function has been run once before, inside ``graph.ready()``, so that all it needs is compiled and chosen. It
+    runs once more now, but nothing is computed, and no random source moves on. What it launches later is the same
+    kernels, on the memory that its arrays have now, with the Python numbers of now; in memory of its own for what it
+    makes. All arrays that it reads and has not made must be kept by the caller.
+    sources: the random sources it draws from. Raises GraphError for what cannot be recorded."""
+
+    stream: Any
+    """``stream(index)`` is a new `Stream` of device number `index`, ``stream.current(index)`` the current one; None
+    where everything is computed at once."""
+
     def asarray(self, data: Any, dtype: Any = None, index: int = 0, non_blocking: bool = False) -> Array:
         """A new array on device number `index`, copied from nested lists, numbers, a NumPy array, or one of its own.
 
@@ -243,8 +296,14 @@ class Backend(Namespace, Protocol):
     def use_device(self, index: int) -> None:
         """Let what follows in this thread compute on device number `index`, where its operands must be."""
 
+    def owner(self, x: Array, /) -> Any:
+        """The object that has the memory behind `x`. Each view of it holds a reference to that."""
+
     def storage(self, x: Array, /) -> int:
         """An identity of the memory behind `x`, shared by all its views."""
+
+    def address(self, x: Array, /) -> int:
+        """Where the first element of `x` lies."""
 
     def is_expanded(self, x: Array, /) -> bool:
         """Whether several elements of `x` lie at one place in memory, as broadcasting leaves them."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
+from .buffers import rows_in_place
 from .contract import Array, Shape
 from .windows import Index, WindowKernels, Windows, axes, window_places
 
@@ -44,7 +45,8 @@ class ConvolutionKernels(WindowKernels):
     It goes one of three ways. `_columns`: windows are unfolded into columns, multiplied and forgotten, one block at
     a time, so that on a processor they never leave its second-level cache and their memory is the same each time.
     (One product over all windows took three times as long, for the sake of page faults.) `_row_columns`: the
-    same, unfolded along all axes but the first. `_multiply_and_fold`: nothing is unfolded.
+    same, unfolded along all axes but the first. `_multiply_and_fold`, and for the weight `_multiply_taps`: nothing is
+    unfolded.
 
     A block has `columns` columns, or, if that is more, as many as stay under `product` multiplications: OpenBLAS has a
     kernel for such small products that does not copy its operands first, which is up to twice as quick. `block`
@@ -94,6 +96,7 @@ class ConvolutionKernels(WindowKernels):
             columns.reshape(block.shape)[...] = block
             yield first, last, columns.reshape(groups, depth // groups, last - first)
 
+    @rows_in_place()
     def convolve(self, x: Array, weight: Array, windows: Windows, groups: int, /) -> Array:
         out, inner = self._new((x.shape[0], weight.shape[0], *windows.count), x.dtype)
         outputs = weight.shape[0] // groups
@@ -112,6 +115,7 @@ class ConvolutionKernels(WindowKernels):
                 self.library.matmul(rows, columns, out=part.reshape(*part.shape[:3], -1))
         return out
 
+    @rows_in_place()
     def convolve_input(self, g: Array, weight: Array, windows: Windows, groups: int, spatial: Shape, /) -> Array:
         outputs, channels = weight.shape[0] // groups, weight.shape[1]
         if max(windows.stride) == 1:
@@ -155,6 +159,8 @@ class ConvolutionKernels(WindowKernels):
         out = self.library.empty((g.shape[1], channels, *windows.size), x.dtype)
         if not g.size or not x.size:
             out.fill(0)
+        elif self._goes_by_rows(windows, x.shape[0]) and self._takes_taps(channels, windows):
+            self._multiply_taps(x, g, windows, groups, out)
         elif self._goes_by_rows(windows, x.shape[0]):
             lines = _lines(self._inner(g), groups)
             for there, columns in self._row_columns(x, windows, groups, outputs):
@@ -220,18 +226,21 @@ class ConvolutionKernels(WindowKernels):
         shape, steps = (groups, count, size * height, columns), (steps[0], stride * steps[1], *steps[2:])
         return self.library.lib.stride_tricks.as_strided(lines, shape, steps)
 
-    def _multiply_and_fold(self, x: Array, weight: Array, windows: Windows, groups: int, inner: Array) -> None:
-        """`convolve` with nothing unfolded: each row times the whole weight, and the products then added up where they
-        belong. They have more rows and are shallower, and OpenBLAS does those a third faster at 32 channels."""
+    def _rows(self, x: Array, windows: Windows, groups: int) -> Array:
+        """What is under each row of windows: (groups, count[0], size[0] * channels, spatial[1:] and N as one)."""
         size, stride, before = windows.size[0], windows.stride[0], windows.padding[0]
-        channels, outputs, n = weight.shape[1], weight.shape[0] // groups, x.shape[0]
-        rest, source = windows.rest(), self._inner(x)
-        source = source.reshape(groups, channels, *source.shape[1:]).swapaxes(1, 2)
+        source = _lines(self._inner(x), groups)
         lines = self.library.empty((groups, (windows.count[0] - 1) * stride + size, *source.shape[2:]), x.dtype)
         begin, end = max(0, before), max(0, before, min(lines.shape[1], before + x.shape[2]))
         lines[:, :begin] = lines[:, end:] = 0
         lines[:, begin:end] = source[:, begin - before : end - before]
-        rows = self._overlapping(lines.reshape(*lines.shape[:2], channels, -1), size, stride, windows.count[0])
+        return self._overlapping(lines.reshape(*lines.shape[:3], -1), size, stride, windows.count[0])
+
+    def _multiply_and_fold(self, x: Array, weight: Array, windows: Windows, groups: int, inner: Array) -> None:
+        """`convolve` with nothing unfolded: each row times the whole weight, and the products then added up where they
+        belong. They have more rows and are shallower, and OpenBLAS does those a third faster at 32 channels."""
+        size, channels, outputs, n = windows.size[0], weight.shape[1], weight.shape[0] // groups, x.shape[0]
+        rest, rows = windows.rest(), self._rows(x, windows, groups)
         taps = _by_rows(weight, groups).reshape(groups, outputs, size * channels, -1).transpose(0, 3, 1, 2)
         taps = taps.reshape(groups, 1, -1, size * channels)
         step = max(1, int(self.block / 2 / (taps.shape[2] * rows.shape[3] * x.dtype.itemsize)))
@@ -255,3 +264,24 @@ class ConvolutionKernels(WindowKernels):
                     if i != full:
                         part = out[every + at]
                         part += products[:, i][every + source]
+
+    def _takes_taps(self, channels: int, windows: Windows) -> bool:
+        """Whether `_multiply_taps` is the quicker way: runs of memory, and products that are deep enough."""
+        return max(windows.stride[1:]) == 1 and channels * windows.size[0] >= 48
+
+    def _multiply_taps(self, x: Array, g: Array, windows: Windows, groups: int, out: Array) -> None:
+        """`convolve_weight` with nothing unfolded: for each row of windows, and each place in a window along the other
+        axes, the part of the rows that is at that place, times the gradients."""
+        rows, lines = self._rows(x, windows, groups), _lines(self._inner(g), groups)
+        rows = rows.reshape(*rows.shape[:3], *x.shape[3:], x.shape[0])
+        places = [(at, source) for at, source, _ in window_places(windows.rest(), x.shape[3:])]
+        total = self.library.zeros((groups, len(places), rows.shape[2], lines.shape[2]), x.dtype)
+        product = self.library.empty(total.shape[2:], x.dtype)
+        for group, row in itertools.product(range(groups), range(windows.count[0])):
+            for (at, source), sums in zip(places, total[group]):
+                part, slopes = rows[group, row][source], lines[group, row][at]
+                part, slopes = part.reshape(len(part), -1), slopes.reshape(len(slopes), -1)
+                sums += self.library.matmul(part, slopes.T, out=product)
+        by_rows = _by_rows(out, groups)  # (groups, outputs, size[0], channels, size[1:] as one)
+        total = total.reshape(*total.shape[:2], *by_rows.shape[2:4], -1)
+        by_rows[...] = total.transpose(0, 4, 2, 3, 1)

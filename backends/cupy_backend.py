@@ -24,7 +24,6 @@ from cupy import (  # noqa: F401  (these are the dialect)
     arctan2,
     arctanh,
     ceil,
-    concatenate,
     cos,
     cosh,
     exp,
@@ -48,7 +47,6 @@ from cupy import (  # noqa: F401  (these are the dialect)
     sin,
     sinh,
     sqrt,
-    stack,
     tan,
     tanh,
     trunc,
@@ -56,14 +54,20 @@ from cupy import (  # noqa: F401  (these are the dialect)
 )
 from cupyx.scipy.special import erf, erfc  # noqa: F401
 
-from . import cupy_memory  # noqa: F401  (puts our allocator before CuPy's pool)
+from . import (
+    cupy_memory,  # noqa: F401  (puts our allocator before CuPy's pool)
+    cupy_products,
+)
 from .contract import Array, Axis, Shape
+from .cupy_convolution import CudaConvolution
+from .cupy_graph import CudaGraph as graph  # noqa: F401  (the contract's name)
 from .cupy_linalg import cholesky, eigh, einsum, inv, qr, slogdet, solve, solve_triangular, svd  # noqa: F401  (and these)
-from .cupy_products import matmul, set_precision  # noqa: F401  (and this)
+from .cupy_products import is_recorded, matmul, set_precision  # noqa: F401  (and this)
 from .cupy_random import Philox
+from .cupy_stream import CudaStream as stream  # noqa: F401  (the contract's name)
+from .cupy_stream import across
 from .cupy_waits import listen, noted
-from .cupy_windows import CudaWindows
-from .kernels import Kernels, source
+from .kernels import Kernels
 from .ledger import note, note_array, open_ledgers
 from .numpy_backend import stretched_axes
 from .numpy_scatter import may_repeat
@@ -72,17 +76,18 @@ device_type = "cuda"
 reads_are_free = False
 cached = float("inf")
 array_type = cupy.ndarray
+_JOINED = 8
 listen()
 
 
 @functools.cache
-def _module(file: str, macro: str) -> Any:
-    """A file of our kernels, compiled by NVRTC at the first launch; CuPy keeps the result on the disk."""
-    return cupy.RawModule(code=source(file), options=("-std=c++17", f"-D{macro}"))
+def _module(code: str, options: tuple[str, ...]) -> Any:
+    """A text of our kernels, compiled by NVRTC at the first launch; CuPy keeps the result on the disk."""
+    return cupy.RawModule(code=code, options=("-std=c++17", *options))
 
 
-def _compile(file: str, macro: str, name: str) -> Callable[..., None]:
-    return _module(file, macro).get_function(name)
+def _compile(code: str, options: tuple[str, ...], name: str) -> Callable[..., None]:
+    return _module(code, options).get_function(name)
 
 
 kernels = Kernels(cupy, _compile)
@@ -157,6 +162,16 @@ def sum_to(x: Array, shape: Shape, /) -> Array:
     return x.sum(axes, keepdims=True).reshape(shape) if axes else x
 
 
+def concatenate(arrays: list[Array], /, axis: int) -> Array:
+    while is_recorded() and len(arrays) > _JOINED:  # or CuPy copies a table of addresses from the host
+        arrays = [cupy.concatenate(arrays[i : i + _JOINED], axis) for i in range(0, len(arrays), _JOINED)]
+    return cupy.concatenate(arrays, axis)
+
+
+def stack(arrays: list[Array], /, axis: int) -> Array:
+    return concatenate([cupy.expand_dims(x, axis) for x in arrays], axis)
+
+
 def flip(x: Array, /, axis: tuple[int, ...]) -> Array:
     return cupy.flip(x, axis)
 
@@ -197,10 +212,20 @@ def put_along_axis(x: Array, indices: Array, /, axis: int, shape: Shape) -> Arra
     return out
 
 
-_windows = CudaWindows(cupy, kernels, matmul)
-convolve, convolve_input, convolve_weight = _windows.convolve, _windows.convolve_input, _windows.convolve_weight
-unfold, fold = _windows.unfold, _windows.fold
-max_windows, sum_windows, spread_windows = _windows.max_windows, _windows.sum_windows, _windows.spread_windows
+def _product_kind(dtype: Any) -> str | None:
+    """What a convolution's kernels are compiled for; None for a half type without the tensor cores of sm_80."""
+    name = str(dtype)
+    if name == "float64" or (name == "float32" and not cupy_products.tensor_float):
+        return name
+    if int(cupy.cuda.Device().compute_capability) < 80:
+        return name if name == "float32" else None
+    return "tf32" if name == "float32" else name
+
+
+convolution = CudaConvolution(cupy, kernels, matmul, _product_kind)
+convolve, convolve_input = convolution.convolve, convolution.convolve_input
+convolve_weight, unfold, fold = convolution.convolve_weight, convolution.unfold, convolution.fold
+max_windows, sum_windows, spread_windows = convolution.max_windows, convolution.sum_windows, convolution.spread_windows
 
 
 _folds = {"max": cupy.maximum, "min": cupy.minimum, "prod": cupy.multiply}
@@ -251,11 +276,15 @@ def is_pinned(x: Any) -> bool:
 def asarray(data: Any, dtype: Any = None, index: int = 0, non_blocking: bool = False) -> Array:
     # CuPy copies host memory into a pinned buffer, from which the device goes on by itself. What is pinned already it
     # does not copy, so that whoever may write there at once has to wait.
+    if isinstance(data, cupy.ndarray) and data.device.id != index:
+        return across(data, dtype, index)
     must_wait = not non_blocking and isinstance(data, numpy.ndarray) and data.size > 0 and is_pinned(data)
     with cupy.cuda.Device(index):
         made = cupy.array(data, dtype, blocking=must_wait)
     if open_ledgers and not isinstance(data, cupy.ndarray):
         note_array("to device", made)
+        if must_wait:
+            note("wait", "a copy from pinned memory")
     return made
 
 
@@ -288,8 +317,16 @@ def use_device(index: int) -> None:
     cupy.cuda.Device(index).use()
 
 
+def owner(x: Array, /) -> Any:
+    return x if x.base is None else x.base
+
+
 def storage(x: Array, /) -> int:
     return id(x.data.mem)
+
+
+def address(x: Array, /) -> int:
+    return int(x.data.ptr)
 
 
 def is_expanded(x: Array, /) -> bool:

@@ -15,9 +15,10 @@ import cupyx
 import numpy as np
 
 from .contract import Array, LinAlgError
+from .cupy_products import is_recorded, matmul
 from .cupy_waits import noted
 from .ledger import note
-from .numpy_linalg import substitute
+from .numpy_linalg import as_product, pairing, substitute
 
 _BLOCK = 32
 
@@ -40,6 +41,9 @@ def _refusing(message: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 
 def einsum(equation: str, x: Array, y: Array | None = None, /) -> Array:
+    plan = pairing(equation) if y is not None and is_recorded() else None  # CuPy's own is refused in a graph
+    if plan is not None:
+        return as_product(plan, matmul, x, y)
     if x.dtype.kind == "V":  # bfloat16, of which CuPy has no products of stacks
         single = [a.astype("float32") for a in (x, y) if a is not None]
         return cupy.einsum(equation, *single).astype(x.dtype)

@@ -6,6 +6,7 @@ allocator stands before that pool: it notes the peak, and turns CuPy's complaint
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import cupy
@@ -13,6 +14,8 @@ import cupy
 from . import OutOfMemoryError
 
 _peak: dict[int, int] = {}
+in_graphs: Counter[int] = Counter()
+"""Bytes that recorded graphs hold on each device, in pools of their own."""
 _inner = cupy.cuda.get_allocator()  # CuPy's pool, or what the user has put in its place
 
 
@@ -21,8 +24,8 @@ def _allocate(size: int) -> Any:
         memory = _inner(size)
     except cupy.cuda.memory.OutOfMemoryError:  # CuPy has already tried again with the pool given back
         raise OutOfMemoryError(_explain(size)) from None
-    used = _pool().used_bytes()
     device = cupy.cuda.runtime.getDevice()
+    used = _pool().used_bytes() + in_graphs[device]
     if used > _peak.get(device, 0):
         _peak[device] = used
     return memory
@@ -58,15 +61,15 @@ cupy.cuda.set_allocator(_allocate)
 
 
 def used(device: int) -> int:
-    """Bytes that arrays hold on a device."""
+    """Bytes that arrays and recorded graphs hold on a device."""
     with cupy.cuda.Device(device):
-        return int(_pool().used_bytes())
+        return int(_pool().used_bytes()) + in_graphs[device]
 
 
 def reserved(device: int) -> int:
-    """Bytes that the pool holds on a device: in arrays, or kept for the next ones."""
+    """Bytes that the pools hold on a device: in arrays and graphs, or kept for the next arrays."""
     with cupy.cuda.Device(device):
-        return int(_pool().total_bytes())
+        return int(_pool().total_bytes()) + in_graphs[device]
 
 
 def peak(device: int) -> int:

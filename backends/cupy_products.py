@@ -7,8 +7,10 @@ float32. cuBLAS is called through ctypes, in the library that CuPy has loaded. N
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import cupy
@@ -25,8 +27,6 @@ _DEFAULT_ALGORITHM = -1
 
 tensor_float = False
 """Whether float32 products may round their operands to TF32; see `set_precision`."""
-capturing = False
-"""Whether a CUDA graph is being captured: set by who captures, so that all products take the way that can be."""
 
 
 def set_precision(precision: str) -> None:
@@ -40,13 +40,51 @@ def set_precision(precision: str) -> None:
 
 
 class _Handle(threading.local):
-    """cuBLAS handles of one thread, by device: (handle, workspace, the stream it was last told)."""
+    """cuBLAS handles of one thread, by device: (handle, workspace, the stream it was last told).
+
+    only: whether this thread computes all its products on them, as a CUDA graph needs it."""
 
     def __init__(self) -> None:
         self.by_device: dict[int, list[Any]] = {}
+        self.only = False
 
 
 _handles = _Handle()
+
+
+@contextlib.contextmanager
+def own() -> Iterator[None]:
+    """Inside ``with``, all products of this thread are computed in the way that a CUDA graph can hold."""
+    before, _handles.only = _handles.only, True
+    try:
+        yield
+    finally:
+        _handles.only = before
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[Any]:
+    """Inside ``with``, which is `own` too, products have a workspace of their own, for a graph: that is given, to be
+    kept with it, since the graph may run while this thread computes on another stream."""
+    entry = _handles.by_device.get(cupy.cuda.runtime.getDevice())
+    if entry is None:  # there was no product yet
+        with own():
+            yield None
+        return
+    usual = entry[1]
+    entry[1:] = [cupy.cuda.alloc(_WORKSPACE), None]
+    try:
+        with own():
+            yield entry[1]
+    finally:
+        entry[1:] = [usual, None]
+
+
+def is_recorded() -> bool:
+    """Whether this thread is inside `own`: what it launches must be what a graph can hold."""
+    return _handles.only
+
+
 _library: Any = None
 
 
@@ -107,7 +145,7 @@ def matmul(x: Array, y: Array, /) -> Array:
         x, y = x.astype(wide, copy=False), y.astype(wide, copy=False)
     name = str(x.dtype)
     if name in _TYPES and (
-        capturing
+        _handles.only
         or name == "bfloat16"
         or ((name == "float16" or (tensor_float and name == "float32")) and max(x.ndim, y.ndim) > 2)
     ):

@@ -1,17 +1,46 @@
 """The random source of a GPU: Philox, a function of the seed and a counter (see cuda/random.cu).
 
-Its state is two numbers, the same seed gives the same stream on every GPU, and nothing is kept in device memory.
+Its state is two numbers, and the same seed gives the same stream on every GPU. They are handed to each launch; but to
+what is recorded in a graph, which would hand over the same ones for ever, by their place in device memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from .contract import Array
 from .kernels import Kernels, blocks
+
+
+class Place:
+    """Where the draws of a graph find seed and counter on the device: two words, which the graph itself moves on.
+
+    steps: by how much one launch moves the counter."""
+
+    def __init__(self, words: Array) -> None:
+        self.words, self.steps = words, 0
+        self._known: list[int] = []  # what the words are
+        self.move_on()  # so that this kernel is ready
+
+    def move_on(self) -> None:
+        """What the graph does at its end."""
+        counter = self.words[1:]
+        counter += np.uint64(self.steps)
+
+    def follow(self, source: Philox) -> None:
+        """Before a launch: bring the words to where a source stands, if it has been elsewhere, and move the source
+        on."""
+        now = [source.seed, source.counter % 2**64]
+        for i in (0, 1):
+            if now[i : i + 1] != self._known[i : i + 1]:
+                self.words[i : i + 1] = np.uint64(now[i])
+        source.counter += self.steps
+        self._known = [source.seed, source.counter % 2**64]
 
 
 class Philox:
@@ -21,18 +50,31 @@ class Philox:
 
     def __init__(self, kernels: Kernels, new: Any, seed: int) -> None:
         self._kernels, self._new, self.seed, self.counter = kernels, new, seed % 2**64, 0
+        self._place: Place | None = None
+
+    @contextlib.contextmanager
+    def at(self, place: Place) -> Iterator[None]:
+        """Inside ``with``, a graph is recorded: draws count from where `place` is, and this source stays as it is."""
+        self._place = place
+        try:
+            yield
+        finally:
+            self._place = None
 
     def _draw(
         self, name: str, shape: Any, dtype: Any, per_block: int, *arguments: Any, macro: Any = np.float32
     ) -> Array:
-        out = self._new(shape, dtype)
-        steps = math.ceil(out.size / per_block)
+        out, place = self._new(shape, dtype), self._place
+        steps, start = math.ceil(out.size / per_block), self.counter if place is None else place.steps
         if out.size:
             self._kernels.run(
                 "random", name, np.dtype(macro), (blocks(steps),), 256,
-                out, out.size, np.uint64(self.seed), np.uint64(self.counter % 2**64), *arguments,
+                out, out.size, np.uint64(self.seed), np.uint64(start % 2**64), place and place.words, *arguments,
             )  # fmt: skip
-        self.counter += steps
+        if place is None:
+            self.counter += steps
+        else:
+            place.steps += steps
         return out
 
     def random(self, size: Any = (), dtype: Any = np.float64) -> Array:

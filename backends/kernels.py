@@ -19,24 +19,34 @@ from __future__ import annotations
 
 import math
 import pathlib
+import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .contract import Array, Shape
 from .windows import Windows
 
+if TYPE_CHECKING:
+    from .chains import Chain, Made
+
 FOLDER = pathlib.Path(__file__).parent / "cuda"
-MACROS = {"float32": "SINGLE", "float64": "DOUBLE", "float16": "HALF", "bfloat16": "BFLOAT16"}
+MACROS = {"float32": "SINGLE", "float64": "DOUBLE", "float16": "HALF", "bfloat16": "BFLOAT16", "tf32": "TF32"}
+"""For each element type what its kernels are compiled with. "tf32" is float32 whose products may be rounded."""
 _WIDE = {np.dtype(np.float32), np.dtype(np.float64)}
 _MOST = 40  # as in optimizer.cu
-_LIMIT = 2**31 - 2**22  # elements that are counted in 32 bits, with room for the step of a loop over a grid
+LIMIT = 2**31 - 2**22  # elements that are counted in 32 bits, with room for the step of a loop over a grid
 
 
 def source(file: str) -> str:
-    """The CUDA C of a file of kernels, with what all of them begin with."""
-    return (FOLDER / "common.cuh").read_text(encoding="utf-8") + (FOLDER / f"{file}.cu").read_text(encoding="utf-8")
+    """The CUDA C of a file of kernels, with what all of them begin with and what it includes."""
+
+    def text(name: str) -> str:
+        code = (FOLDER / name).read_text(encoding="utf-8")
+        return re.sub(r'#include "(\w+\.cuh)"\n', lambda found: text(found[1]), code)
+
+    return text("common.cuh") + text(f"{file}.cu")
 
 
 def _threads(n: int) -> int:
@@ -57,10 +67,10 @@ def _address(x: Array) -> int:
 class Kernels:
     """The kernels on an array library: CuPy, or in tests NumPy with an emulator.
 
-    compile: makes of (file, macro, kernel) a function of (grid, block, arguments). Arguments are arrays, numpy scalars
-    and records that are passed by value; a null pointer is a uint64 of 0."""
+    compile: makes of (text, options of the compiler, kernel) a function of (grid, block, arguments). Arguments are
+    arrays, numpy scalars and records that are passed by value; a null pointer is a uint64 of 0."""
 
-    def __init__(self, library: Any, compile: Callable[[str, str, str], Callable[..., None]]) -> None:
+    def __init__(self, library: Any, compile: Callable[[str, tuple[str, ...], str], Callable[..., None]]) -> None:
         self.library, self._compile = library, compile
         self._compiled: dict[tuple[str, str, Any], Callable[..., None]] = {}
 
@@ -69,7 +79,7 @@ class Kernels:
         key = file, name, dtype
         function = self._compiled.get(key)
         if function is None:
-            function = self._compiled[key] = self._compile(file, MACROS[str(dtype)], name)
+            function = self._compiled[key] = self._compile(source(file), (f"-D{MACROS[str(dtype)]}",), name)
         converted = tuple([
             np.int64(x) if isinstance(x, int) else np.float64(x) if isinstance(x, float)
             else np.uint64(0) if x is None else x
@@ -77,12 +87,31 @@ class Kernels:
         ])  # fmt: skip
         function(tuple(grid), (block,), converted)
 
+    def generated(
+        self, code: str, name: str, room: int, rows: Sequence[tuple[Chain, Sequence[Array], Sequence[Made]]]
+    ) -> list[Array]:
+        """Launch a kernel of a text that `backends.chains` has written. Returns the new arrays, of all rows.
+
+        room: how many rows its table has. rows: the chain, its arrays that are there, and what it makes. Each product
+        is rounded by itself, as the array library does."""
+        function = self._compiled.get((code, name, None))
+        if function is None:
+            function = self._compiled[code, name, None] = self._compile(code, ("--fmad=false",), name)
+        outs: list[Array] = []
+        table = rows[0][0].table(room)
+        for number, (chain, given, news) in enumerate(rows):
+            made = [new.empty(self.library) for new in news]
+            chain.put(table, number, [_address(x) for x in (*given, *made)])
+            outs += made
+        function((max([blocks(chain.size) for chain, _, _ in rows]), len(rows)), (256,), (table,))
+        return outs
+
     def _takes(self, *arrays: Any) -> bool:
         """Whether kernels are made for such arrays: floating, of one dtype, and not too large nor empty."""
         dtype = arrays[0].dtype
         return (
             str(dtype) in MACROS
-            and 0 < arrays[0].size < _LIMIT
+            and 0 < arrays[0].size < LIMIT
             and all([x is None or x.dtype == dtype for x in arrays[1:]])
         )
 
@@ -269,7 +298,7 @@ class Kernels:
         """A kernel of windows.cu on arrays that lie (C, ..., N); see `cupy_windows`. Returns the results, of `shape`.
 
         sizes: the spatial sizes of the array under the windows."""
-        if not self._takes(x) or len(windows.size) > 3 or not 0 < math.prod(shape) < _LIMIT:
+        if not self._takes(x) or len(windows.size) > 3 or not 0 < math.prod(shape) < LIMIT:
             return None
         record = np.zeros((), [(f, np.int32, 3) for f in ("spatial", "size", "stride", "padding", "dilation", "count")])
         fill = 3 - len(windows.size)
@@ -310,7 +339,7 @@ class Kernels:
         for row in rows:
             first = row[0]
             shape, strides, dtype = first.shape, first.strides, first.dtype
-            if dtype not in _WIDE or not 0 < first.size < _LIMIT or self._dense(first) is None:
+            if dtype not in _WIDE or not 0 < first.size < LIMIT or self._dense(first) is None:
                 return False
             for i, x in enumerate(row):
                 if x.dtype != dtype or (x.shape != shape and x.shape != ()):

@@ -65,6 +65,8 @@ keep_freed_memory()
 device_type = "cpu"
 reads_are_free = True
 kernels: Any = None
+graph: Any = None
+stream: Any = None
 cached = 1 << 15  # seven float32 arrays of this size are in the second-level cache at once, with room to spare
 array_type = np.ndarray
 array_types = (
@@ -131,7 +133,18 @@ def prod(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def max(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    if axis is not None and x.ndim > 1 and _has_short_rows(x, axis):  # to look where it is takes a third of the time
+        places = x.reshape(-1, x.shape[-1]).argmax(1)
+        places += np.arange(0, x.size, x.shape[-1])
+        return x.reshape(-1)[places].reshape((*x.shape[:-1], 1) if keepdims else x.shape[:-1])
     return _maximum(x, axis=axis, keepdims=keepdims)
+
+
+def _has_short_rows(x: Array, axis: Axis) -> bool:
+    """Whether a reduction is over the last axis, and that of many short rows that lie one behind the other."""
+    n = x.shape[-1]
+    last = axis in (-1, x.ndim - 1, (x.ndim - 1,))
+    return bool(last and 1 < n <= 2048 and x.size >= 64 * n and x.dtype in _SINGLE_AND_DOUBLE and x.flags.c_contiguous)
 
 
 def min(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -228,7 +241,7 @@ def flip(x: Array, /, axis: tuple[int, ...]) -> Array:
 
 
 def replace(x: Array, index: Any, value: Array, /) -> Array:
-    out = x.copy()
+    out = copy(x)
     out[index] = value
     return out
 
@@ -324,11 +337,19 @@ def use_device(index: int) -> None:
     pass
 
 
-def storage(x: Array, /) -> int:
+def owner(x: Array, /) -> Any:
     base = x.base
     while base is not None:
         x, base = base, getattr(base, "base", None)
-    return id(x)
+    return x
+
+
+def storage(x: Array, /) -> int:
+    return id(owner(x))
+
+
+def address(x: Array, /) -> int:
+    return int(x.__array_interface__["data"][0])
 
 
 def is_expanded(x: Array, /) -> bool:
@@ -344,7 +365,7 @@ def is_contiguous(x: Array, /) -> bool:
 
 
 def copy(x: Array, /) -> Array:
-    return x.copy()
+    return x.copy() if type(x) is np.ndarray else np.array(x)  # a number is an array then, and can be written
 
 
 def empty_like(x: Array, /) -> Array:

@@ -19,19 +19,20 @@ from .contract import Array, LinAlgError
 
 class Pairing(NamedTuple):
     """How to compute an einsum of two operands as one matrix product: axes to sum away and axes to reorder, and how
-    many axes count products (batch), rows and columns."""
+    many axes count products (batch), rows and columns, and are folded."""
 
     alone: tuple[tuple[int, ...], tuple[int, ...]]
     orders: tuple[tuple[int, ...], tuple[int, ...]]
     batch: int
     rows: int
     columns: int
+    folded: int
     result: tuple[int, ...]
 
 
 @functools.lru_cache(maxsize=1024)
-def _pairing(equation: str) -> Pairing | None:
-    """The plan for an equation "ab,bc->ac"; None where no axis is folded, or one occurs twice in an operand."""
+def pairing(equation: str) -> Pairing | None:
+    """The plan for an equation "ab,bc->ac"; None where an axis occurs twice in an operand."""
     left, out = equation.split("->")
     x, y = left.split(",")
     if len(set(x)) < len(x) or len(set(y)) < len(y):
@@ -39,13 +40,12 @@ def _pairing(equation: str) -> Pairing | None:
     batch = [c for c in x if c in y and c in out]
     folded = [c for c in x if c in y and c not in out]
     rows, columns = [c for c in x if c not in y and c in out], [c for c in y if c not in x and c in out]
-    if not folded:
-        return None
     alone = tuple([tuple([i for i, c in enumerate(s) if c not in other + out]) for s, other in ((x, y), (y, x))])
     x, y = ("".join([c for c in s if c in other + out]) for s, other in ((x, y), (y, x)))
     orders = tuple([x.index(c) for c in batch + rows + folded]), tuple([y.index(c) for c in batch + folded + columns])
     made = batch + rows + columns
-    return Pairing(alone, orders, len(batch), len(rows), len(columns), tuple([made.index(c) for c in out]))  # type: ignore[arg-type]
+    counts = (len(batch), len(rows), len(columns), len(folded))
+    return Pairing(alone, orders, *counts, tuple([made.index(c) for c in out]))  # type: ignore[arg-type]
 
 
 def einsum(equation: str, x: Array, y: Array | None = None, /) -> Array:
@@ -53,9 +53,14 @@ def einsum(equation: str, x: Array, y: Array | None = None, /) -> Array:
     But single dot products, many of them, it does best."""
     if y is None:
         return np.einsum(equation, x)
-    plan = _pairing(equation)
-    if plan is None or plan.batch and not (plan.rows or plan.columns):
+    plan = pairing(equation)
+    if plan is None or not plan.folded or plan.batch and not (plan.rows or plan.columns):
         return np.einsum(equation, x, y)
+    return as_product(plan, np.matmul, x, y)
+
+
+def as_product(plan: Pairing, matmul: Any, x: Array, y: Array) -> Array:
+    """An einsum of two operands, arrays of NumPy or CuPy, by one product of matrices."""
     if plan.alone[0]:
         x = x.sum(plan.alone[0], dtype=x.dtype)
     if plan.alone[1]:
@@ -68,7 +73,7 @@ def einsum(equation: str, x: Array, y: Array | None = None, /) -> Array:
         x = x.reshape(*batch, _count(rows), _count(inner))
     if plan.columns != 1 or len(inner) != 1:
         y = y.reshape(*batch, _count(inner), _count(columns))
-    return np.matmul(x, y).reshape(batch + rows + columns).transpose(plan.result)
+    return matmul(x, y).reshape(batch + rows + columns).transpose(plan.result)
 
 
 def _count(sizes: tuple[int, ...]) -> int:

@@ -8,6 +8,7 @@ Single precision has one formula for all arguments, good to 3e-7 and quick: it i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,14 +49,14 @@ _TAIL = (
 # formula up to the limit, where x is held. NumPy's tanh of floats takes no longer than three additions; a quotient
 # of polynomials as good as this needs twice the passes.
 _SINGLE_LIMIT = 4.5
-_SINGLE = (
+_SINGLE = [np.array(c, np.float32) for c in (  # arrays, which a sum takes in half the time it takes for a number
     1.128379225730896, 0.10276905447244644, -1.9183085532858968e-4, -6.197846378199756e-4, 8.763730875216424e-5,
     -5.6684730225242674e-6, 1.4185206964612007e-7,
-)  # fmt: skip
-_BLOCK = 16384  # elements worked on at a time, so that all passes but the first find them in the cache
+)]  # fmt: skip
+_BLOCK = 32768  # elements worked on at a time, so that all passes but the first find them in the cache
 
 
-def _horner(z: Array, coefficients: tuple[float, ...], out: Array) -> Array:
+def _horner(z: Array, coefficients: Sequence[Any], out: Array) -> Array:
     """The polynomial with these coefficients, the constant term first."""
     np.multiply(z, coefficients[-1], out=out)
     for c in coefficients[-2:0:-1]:

@@ -11,15 +11,20 @@ only. What on a GPU would be a copy or a wait is written into the ledger (`backe
 from __future__ import annotations
 
 import functools
+import operator
 import threading
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from . import numpy_backend
+from . import numpy_backend, standin_stream
 from .contract import Array, Shape, dialect
 from .ledger import note, note_array, open_ledgers
+from .standin_graph import StandinGraph as graph  # noqa: F401  (the contract's name)
+from .standin_graph import now, refuse
+from .standin_stream import StandinStream as stream  # noqa: F401  (the contract's name)
 
 device_type = "standin"
 reads_are_free = False
@@ -30,15 +35,17 @@ cached = 4  # small, so that tests go piece by piece
 class StandinArray:
     """An array on the stand-in device. It answers to the dialect, and to nothing else."""
 
-    __slots__ = ("_host", "_index")
+    __slots__ = ("_host", "_index", "_life")
     __array_ufunc__ = None  # numpy_array * standin_array: our reflected operator is asked, and refuses
 
     def __init__(self, host: np.ndarray[Any, Any], index: int | None = None) -> None:
         self._host, self._index = host, _current.index if index is None else index
+        self._life = standin_stream.made(host, self._index) if standin_stream.several else None
 
     shape = property(lambda self: self._host.shape)
     ndim = property(lambda self: self._host.ndim)
     dtype = property(lambda self: self._host.dtype)
+    strides = property(lambda self: self._host.strides)
     base = property(lambda self: self._host.base)
 
     def __dlpack__(self, **options: Any) -> Any:
@@ -51,19 +58,19 @@ class StandinArray:
         raise TypeError("a stand-in array is not converted to NumPy implicitly; call asnumpy()")
 
     def __bool__(self) -> bool:
+        refuse("the truth of a value")
         if open_ledgers:
             note("wait", "the truth of a value")
         return bool(self._host)
 
     def __getitem__(self, index: Any) -> StandinArray:
-        if open_ledgers:
-            _note_index(index)
-        return _wrap(_unwrap(self)[_unwrap(index)])
+        _note_index(index)
+        return _call(operator.getitem, (_unwrap(self), _unwrap(index)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if open_ledgers and isinstance(index, tuple):
+        if isinstance(index, tuple):
             _note_index(index)
-        _unwrap(self)[_unwrap(index)] = _unwrap(value)
+        _change(operator.setitem, (_unwrap(self), _unwrap(index), _unwrap(value)))
 
     def __repr__(self) -> str:
         return f"standin_{self._host!r}"
@@ -87,6 +94,7 @@ def set_precision(precision: str) -> None:
 
 
 def synchronize(index: int) -> None:
+    refuse("synchronize")
     if open_ledgers:
         note("wait", "synchronize")
 
@@ -99,14 +107,22 @@ def _note_index(index: Any) -> None:
     """What an index costs on a GPU: a mask is counted before it can be read, a list is copied there."""
     for part in index if isinstance(index, tuple) else (index,):
         if isinstance(part, StandinArray) and part.dtype == bool and part.ndim:
-            note("wait", "an index of bools")
+            _costs("wait", "an index of bools")
         elif isinstance(part, list):
-            note("to device", "an index that is a list")
+            _costs("to device", "an index that is a list")
+
+
+def _costs(kind: str, what: str) -> None:
+    refuse(what)
+    if open_ledgers:
+        note(kind, what)
 
 
 def _unwrap(x: Any) -> Any:
     """The host array inside, for one argument of a function; a bare NumPy array is refused."""
     if isinstance(x, StandinArray):
+        if standin_stream.several:
+            standin_stream.used(x._life, x._index)
         if x._index != _current.index:
             raise ValueError(
                 f"the device where the array resides ({x._index}) is different from the current device "
@@ -131,12 +147,36 @@ def _wrap(x: Any, like: Any = None) -> Any:
     return x
 
 
+def _call(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Any = MappingProxyType({}), like: Any = None
+) -> Any:
+    """A launch: a function of host arrays, whose result is put on the device."""
+    given = _wrap(function(*args, **kwargs), like)
+    if now.tape is not None:
+        parts = given if isinstance(given, (tuple, list)) else (given,)
+        now.tape.made(function, args, kwargs, [x._host for x in parts])
+    return given
+
+
+def _placed(function: Callable[..., Any], args: tuple[Any, ...], index: int) -> StandinArray:
+    """A launch whose result is put on a device of this number."""
+    made = StandinArray(function(*args), index)
+    if now.tape is not None:
+        now.tape.made(function, args, {}, [made._host])
+    return made
+
+
+def _change(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """A launch that writes into its first operand."""
+    return function(*args) if now.tape is None else now.tape.writes(function, args, args[:1])
+
+
 def _lift(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def lifted(*args: Any, **kwargs: Any) -> Any:
         args = tuple([_unwrap(x) for x in args])
         like = next((x for x in args if isinstance(x, np.ndarray) and x.dtype.kind == "f"), None)
-        return _wrap(function(*args, **{key: _unwrap(x) for key, x in kwargs.items()}), like)
+        return _call(function, args, {key: _unwrap(x) for key, x in kwargs.items()}, like)
 
     return lifted
 
@@ -145,19 +185,25 @@ def _operator(name: str) -> Callable[..., Any]:
     function = getattr(np.ndarray, name)
 
     def method(self: StandinArray, *others: Any) -> Any:
-        return _wrap(function(_unwrap(self), *(_unwrap(x) for x in others)), self._host)
+        return _call(function, (_unwrap(self), *[_unwrap(x) for x in others]), like=self._host)
+
+    return method
+
+
+def _in_place(name: str) -> Callable[..., Any]:
+    function = getattr(np.ndarray, name)
+
+    def method(self: StandinArray, other: Any) -> Any:
+        return _wrap(_change(function, (_unwrap(self), _unwrap(other))), self._host)
 
     return method
 
 
 _BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift"
-for _name in (
-    "eq ne lt le gt ge neg pos invert abs".split()
-    + _BINARY.split()
-    + ["r" + n for n in _BINARY.split()]
-    + ["i" + n for n in _BINARY.split()]
-):
+for _name in "eq ne lt le gt ge neg pos invert abs".split() + _BINARY.split() + ["r" + n for n in _BINARY.split()]:
     setattr(StandinArray, f"__{_name}__", _operator(f"__{_name}__"))
+for _name in _BINARY.split():
+    setattr(StandinArray, f"__i{_name}__", _in_place(f"__i{_name}__"))
 StandinArray.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 _WAITS = {"argwhere", "fold_along_axis", "inv", "solve", "cholesky", "svd", "eigh"}  # as `cupy_backend` has them
@@ -168,8 +214,7 @@ def _lift_waiting(name: str, function: Callable[..., Any]) -> Callable[..., Any]
     lifted = _lift(function)
 
     def waiting(*args: Any, **kwargs: Any) -> Any:
-        if open_ledgers:
-            note("wait", name)
+        _costs("wait", name)
         return lifted(*args, **kwargs)
 
     return waiting
@@ -185,6 +230,10 @@ empty_like = _lift(numpy_backend.empty_like)
 array_type = StandinArray
 
 
+def address(x: Array, /) -> int:
+    return numpy_backend.address(x._host)
+
+
 def holders(x: Array, /) -> int:
     return numpy_backend.holders(x._host)
 
@@ -195,6 +244,10 @@ def is_contiguous(x: Array, /) -> bool:
 
 def is_expanded(x: Array, /) -> bool:
     return numpy_backend.is_expanded(x._host)
+
+
+def owner(x: Array, /) -> Any:
+    return numpy_backend.owner(x._host)
 
 
 def storage(x: Array, /) -> int:
@@ -217,14 +270,18 @@ def is_pinned(x: Any) -> bool:
 
 def asarray(data: Any, dtype: Any = None, index: int = 0, non_blocking: bool = False) -> Array:
     if isinstance(data, StandinArray):
-        return StandinArray(np.array(data._host, dtype), index)
+        return _placed(np.array, (data._host, dtype), index)
+    refuse("a copy from the host")
     made = StandinArray(np.array(data, dtype), index)
     if open_ledgers:
         note_array("to device", made)
+        if not non_blocking and is_pinned(data):
+            note("wait", "a copy from pinned memory")
     return made
 
 
 def asnumpy(x: Array, /) -> Any:
+    refuse("a copy to the host")
     if open_ledgers:
         note_array("to host", x)
     return x._host.copy()
@@ -243,22 +300,24 @@ def index_of(x: Array, /) -> int:
 
 
 def full(shape: Shape, value: Any, dtype: Any, index: int = 0) -> Array:
-    return StandinArray(np.full(shape, value, dtype), index)
+    return _placed(np.full, (shape, value, dtype), index)
 
 
 class _Random:
     """NumPy's generator, its draws put on the device."""
 
     def __init__(self, seed: int, index: int) -> None:
-        self._host = numpy_backend.random(seed)
+        self.host, self._index = numpy_backend.random(seed), index
         self.random, self.standard_normal, self.integers = (
-            self._placed(draw, index) for draw in (self._host.random, self._host.standard_normal, self._host.integers)
+            functools.partial(self._draw, name) for name in ("random", "standard_normal", "integers")
         )
-        self.bit_generator = self._host.bit_generator
+        self.bit_generator = self.host.bit_generator
 
-    @staticmethod
-    def _placed(draw: Callable[..., Any], index: int) -> Callable[..., Any]:
-        return lambda *args, **kwargs: StandinArray(np.asarray(draw(*args, **kwargs)), index)
+    def _draw(self, name: str, *args: Any, **kwargs: Any) -> StandinArray:
+        drawn = StandinArray(np.asarray(getattr(self.host, name)(*args, **kwargs)), self._index)
+        if now.tape is not None:
+            now.tape.drawn(self.host, name, args, kwargs, drawn._host)
+        return drawn
 
 
 def random(seed: int, index: int = 0) -> Any:

@@ -37,6 +37,10 @@ class Windows:
     dilation: Shape
     count: Shape
 
+    def lie_in(self, spatial: Shape) -> bool:
+        """Whether they are the elements of an array of these sizes, one by one: side by side they are the array."""
+        return max(self.size) == max(self.stride) == 1 and not any(self.padding) and self.count == tuple(spatial)
+
     def rest(self) -> Windows:
         """The same on all axes but the first."""
         return Windows(self.size[1:], self.stride[1:], self.padding[1:], self.dilation[1:], self.count[1:])

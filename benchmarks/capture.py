@@ -1,10 +1,17 @@
-"""Captured training steps against the same steps eager, and against PyTorch: time, peak memory, time to record.
+"""Captured training steps against the same steps eager, by hand, and in other libraries: time, memory, time to record.
 
-    python -m benchmarks.capture [--compile] [--recording] [--memory] [case ...]
+    python -m benchmarks.capture [case ...] [--threads 1 2] [--peers [jax ...]]
+    python -m benchmarks.capture --recording | --memory [case ...]
 
 The cases are those of `benchmarks.models`, and three more where Python's cost per operator or the memory of what is
-computed in between counts most. A captured step is timed only once it has been seen to do exactly what the eager one
-does. Times are of the processor; with CADENA_THREADS=2, of the clock on the wall.
+computed in between counts most. Every contender is a process of its own, and they take turns. One is timed only once
+its first losses, and the changes of all parameters, are those of the captured step. Beside that run our eager step,
+PyTorch, and the NumPy of `benchmarks.by_hand`; with --peers also torch.compile, JAX's jit and tinygrad's
+(`benchmarks.peers`). What is not installed, or cannot do a case, shows as "-". CADENA_PEERS may name the Python of an
+environment that has JAX and tinygrad.
+
+On one thread times are of the processor, on more of the clock on the wall. Each process is held to as many processors
+as it has threads, since not every library can be told otherwise.
 """
 
 from __future__ import annotations
@@ -13,10 +20,14 @@ from . import timing  # first: it sets the number of threads
 
 # isort: split
 import argparse
+import gc
+import os
+import pickle
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,7 +37,6 @@ import nn
 
 from . import steps
 from .models import CASES, Case, Training, mlp
-from .steps import check_equal
 
 CLOCK = time.process_time if timing.THREADS == 1 else time.perf_counter
 
@@ -119,26 +129,144 @@ class Captured:
         self.parameters = self.training.parameters
 
 
-def contenders(name: str, compiled: bool) -> dict[str, Any]:
-    """By name, what has ``step()`` and ``parameters()``."""
-    found = {"captured": Captured(name), "eager": training(name, autograd, nn, nn.optim)}
+def compiled(name: str) -> Any:
+    """A training by torch.compile."""
     torch = timing.peer()
-    if torch is not None:
-        found["torch"] = training(name, torch, torch.nn, torch.optim)
-        if compiled and name != "penalty":
-            found["compile"] = training(name, torch, torch.nn, torch.optim)
-            found["compile"].step = torch.compile(found["compile"].step)
+    found = training(name, torch, torch.nn, torch.optim)
+    found.step = torch.compile(found.step)
     return found
 
 
-def times(names: list[str], rounds: int, compiled: bool) -> None:
-    """One row a case: milliseconds a step, and the captured step's share of the others'."""
+def by_torch(name: str) -> Any:
+    """A training by PyTorch, eager."""
+    torch = timing.peer()
+    return training(name, torch, torch.nn, torch.optim)
+
+
+def by_hand(name: str) -> Any:
+    """A training in NumPy."""
+    from . import by_hand
+
+    kind, optimizer = by_hand.STEPS[name]
+    return kind(training(name, autograd, nn, nn.optim), optimizer)
+
+
+def by_peer(library: str) -> Callable[[str], Any]:
+    """A training by JAX or tinygrad."""
+
+    def make(name: str) -> Any:
+        from . import peers
+
+        return peers.Peer(getattr(peers, library), name, training(name, autograd, nn, nn.optim))
+
+    return make
+
+
+CONTENDERS: dict[str, Callable[[str], Any]] = {
+    "captured": Captured,
+    "eager": lambda name: training(name, autograd, nn, nn.optim),
+    "torch": by_torch,
+    "numpy": by_hand,
+}
+"""What makes an object with ``step()`` and ``parameters()`` of the name of a case."""
+PEERS: dict[str, Callable[[str], Any]] = {"compile": compiled, "jax": by_peer("Jax"), "tinygrad": by_peer("Tinygrad")}
+
+
+def work(who: str, name: str) -> None:
+    """A contender's process: send the first steps, then, each time a line comes in, the seconds of a step."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is not an answer
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-timing.THREADS :])
+
+    def send(x: Any) -> None:
+        pickle.dump(x, out)
+        out.flush()
+
+    try:
+        contender = (CONTENDERS | PEERS)[who](name)
+        send(steps.first_steps(contender))
+    except Exception as error:
+        send(f"{type(error).__name__}: {error}")
+        return
+    gc.collect()
+    gc.disable()
+    start = CLOCK()
+    contender.step()
+    calls = max(1, int(0.05 / max(CLOCK() - start, 1e-7)))
+    for _ in sys.stdin:
+        start = CLOCK()
+        for _ in range(calls):
+            contender.step()
+        send((CLOCK() - start) / calls)
+
+
+class Process:
+    """A contender at work in a process of its own.
+
+    first: its first steps; a text where it has none, which says why."""
+
+    def __init__(self, who: str, name: str, threads: int) -> None:
+        python = os.environ.get("CADENA_PEERS", sys.executable) if who in ("jax", "tinygrad") else sys.executable
+        command = [python, "-m", "benchmarks.capture", "--work", who, name]
+        environment = {key: x for key, x in os.environ.items() if not key.endswith("NUM_THREADS")}
+        environment["CADENA_THREADS"] = str(threads)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        )
+        self.first = self._receive()
+
+    def _receive(self) -> Any:
+        assert self._process.stdout is not None
+        try:
+            return pickle.load(self._process.stdout)
+        except EOFError:
+            return "it died"
+
+    def time(self) -> float:
+        """Seconds of a step."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+        self._process.stdin.flush()
+        return float(self._receive())
+
+    def end(self) -> None:
+        """Let the process go."""
+        self._process.communicate()
+
+
+def times(names: list[str], rounds: int, who: list[str], threads: int) -> None:
+    """One row a case: milliseconds of a step for each contender, and each one's share of PyTorch's."""
+    print(f"{'':<50} {'milliseconds':<{11 * len(who)}} share of torch")
+    print(f"{'':<50} {''.join([f'{one:<11}' for one in who])} {''.join([f'{one:<9}' for one in who])}goal")
     for name in names:
-        trainings = contenders(name, compiled)
-        check_equal(trainings)
-        figures = timing.paired({who: x.step for who, x in trainings.items()}, rounds, seconds=0.05, clock=CLOCK)
-        goal = GOALS.get(name, ROWS[name].goal)
-        timing.report(f"{ROWS[name].title} ({goal})", figures, "captured", unit=1e3)
+        found: dict[str, Process] = {}
+        for one in who:
+            process = Process(one, name, threads)
+            if isinstance(process.first, str):
+                process.end()
+                if one not in PEERS and one != "numpy" and "torch" not in process.first:
+                    raise RuntimeError(f"{name}, {one}: {process.first}")
+            else:
+                found[one] = process
+        steps.compare({one: process.first for one, process in found.items()})
+        for process in found.values():
+            process.time()
+        figures: dict[str, list[float]] = {one: [] for one in found}
+        for _ in range(rounds):
+            for one, process in found.items():
+                figures[one].append(process.time())
+        for process in found.values():
+            process.end()
+        spent = [f"{statistics.median(figures[one]) * 1e3:<11.3f}" if one in figures else f"{'-':<11}" for one in who]
+        is_shared = "torch" in figures
+        shares = [
+            f"{timing.ratio(figures, one, 'torch'):<9.2f}" if is_shared and one in figures else f"{'-':<9}"
+            for one in who
+        ]
+        print(
+            f"{ROWS[name].title:<50} {''.join(spent)} {''.join(shares)}{GOALS.get(name, ROWS[name].goal)}", flush=True
+        )
 
 
 def recording(names: list[str]) -> None:
@@ -185,10 +313,14 @@ def main() -> None:
     """Print the rows asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", nargs="*", choices=[[], *ROWS], help="all of them, if none is named")
-    parser.add_argument("--compile", action="store_true", help="torch.compile too, which takes minutes")
+    parser.add_argument("--peers", nargs="*", choices=[*PEERS], help="these too, or all; to compile takes minutes")
+    parser.add_argument("--threads", type=int, nargs="+", default=[timing.THREADS], help="how many, one table for each")
     parser.add_argument("--recording", action="store_true", help="time to record, and planned memory")
     parser.add_argument("--memory", action="store_true", help="peak memory in MB")
     parser.add_argument("--rounds", type=int, default=15)
+    if "--work" in sys.argv:
+        work(*sys.argv[2:])
+        return
     options = parser.parse_args()
     names = options.case or list(ROWS)
     if options.recording:
@@ -196,9 +328,11 @@ def main() -> None:
     elif options.memory:
         memory(names)
     else:
-        kind = "processor time" if timing.THREADS == 1 else "time on the wall"
-        timing.conditions(f"milliseconds of {kind}, medians of paired rounds; (the share of torch aimed at)")
-        times(names, options.rounds, options.compile)
+        peers = PEERS if options.peers == [] else options.peers or ()
+        for threads in options.threads:
+            kind = "processor time" if threads == 1 else "time on the wall"
+            timing.conditions(f"milliseconds of {kind}, medians of {options.rounds} rounds in turn", threads)
+            times(names, options.rounds, [*CONTENDERS, *peers], threads)
 
 
 if __name__ == "__main__":

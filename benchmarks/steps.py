@@ -53,20 +53,26 @@ if importlib.util.find_spec("torch") is not None:
     CONTENDERS["torch"] = torch
 
 
-def check_equal(trainings: dict[str, Any]) -> None:
-    """Make the first steps, and raise AssertionError unless the losses and the changes of all parameters are equal."""
-    before = {name: training.parameters() for name, training in trainings.items()}
-    losses = {name: [training.step().item() for _ in range(STEPS)] for name, training in trainings.items()}
-    changes = {
-        name: {key: value - before[name][key] for key, value in training.parameters().items()}
-        for name, training in trainings.items()
-    }
-    first = next(iter(trainings))
-    for name in trainings:
-        assert np.allclose(losses[name], losses[first], rtol=1e-4), f"losses differ: {losses}"
-        for key, change in changes[first].items():
-            size, apart = np.linalg.norm(change), np.linalg.norm(change - changes[name][key])
+def first_steps(training: Any) -> tuple[list[float], dict[str, Any]]:
+    """Make the first steps: their losses, and by how much they change each parameter."""
+    before = training.parameters()
+    losses = [float(training.step().item()) for _ in range(STEPS)]
+    return losses, {key: value - before[key] for key, value in training.parameters().items()}
+
+
+def compare(found: dict[str, tuple[list[float], dict[str, Any]]]) -> None:
+    """Raise AssertionError unless the first steps of all contenders are equal: losses, and changes of parameters."""
+    (first, (losses, changes)), *others = found.items()
+    for name, (theirs, moved) in others:
+        assert np.allclose(theirs, losses, rtol=1e-4), f"losses differ: {name} {theirs}, {first} {losses}"
+        for key, change in changes.items():
+            size, apart = np.linalg.norm(change), np.linalg.norm(change - moved[key])
             assert apart <= 0.01 * size, f"{key}: the changes of {name} differ by {apart / size:.2%}"
+
+
+def check_equal(trainings: dict[str, Any]) -> None:
+    """Make the first steps of each, and raise AssertionError unless they are equal."""
+    compare({name: first_steps(training) for name, training in trainings.items()})
 
 
 def times(names: list[str], rounds: int) -> None:

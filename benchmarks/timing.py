@@ -72,13 +72,13 @@ def report(title: str, figures: dict[str, list[float]], ours: str = "cadena", un
     print(f"{title:<44} {'  '.join(cells)}   {', '.join(shares)}", flush=True)
 
 
-def conditions(figures: str = "microseconds, medians of paired rounds") -> None:
+def conditions(figures: str = "microseconds, medians of paired rounds", threads: int = THREADS) -> None:
     """Print what the figures below were measured with, and what they are."""
     import numpy
 
     torch = peer()
     print(
         f"# {time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, NumPy {numpy.__version__}, "
-        f"PyTorch {torch.__version__ if torch else 'absent'}, {platform.machine()}, {THREADS} thread(s), "
+        f"PyTorch {torch.__version__ if torch else 'absent'}, {platform.machine()}, {threads} thread(s), "
         f"OPENBLAS_CORETYPE={os.environ.get('OPENBLAS_CORETYPE', 'unset')}; {figures}"
     )

@@ -97,9 +97,8 @@ def draw_predictions(pixels, digits, guesses, path, columns=16, rows=8):
     return path
 
 
-def draw_graph(loss, model, path):
-    """The recorded graph of a loss as a picture, or as DOT text where there is no program to draw it."""
-    graph = autograd.graph(loss, model)
+def draw_graph(graph, path):
+    """A graph as a picture, or as DOT text where there is no program to lay it out. Returns the path of the file."""
     try:
         return graph.render(path + ".svg")
     except RuntimeError as error:
@@ -144,7 +143,7 @@ def main(arguments=None):
 
     os.makedirs(options.out, exist_ok=True)
     sample = nn.functional.cross_entropy(model(pixels[:32]), digits[:32])
-    print("wrote", draw_graph(sample, model, os.path.join(options.out, "loss")))
+    print("wrote", draw_graph(autograd.graph(sample, model), os.path.join(options.out, "loss")))
     print("wrote", draw_predictions(pixels, digits, guesses, os.path.join(options.out, "predictions.svg")))
     return 0 if final >= 0.95 else 1
 

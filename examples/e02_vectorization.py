@@ -82,16 +82,15 @@ def main(arguments=None):
         print(f"{name:18} {shown(time):>9}   lecture {before:>8}   answer {answers[name]:.6f}")
 
     colors = dict(zip(ways, (common.RED, common.ORANGE, common.BLUE, common.GREEN)))
-    with common.picture(options, "e02_vectorization", (9.0, 3.2), columns=2) as (bars, growth):
-        bars.barh(list(at_n), list(at_n.values()), color=[colors[name] for name in at_n], height=0.6)
-        for row, time in enumerate(at_n.values()):
-            bars.text(time * 0.85, row, shown(time), va="center", ha="right", color="white", weight="bold")
-        bars.scatter(list(lecture.values()), range(3), marker="D", s=30, color=common.BLACK, label="in the lecture")
-        bars.legend(loc="lower right")
-        bars.set(xscale="log", title=f"a · b of {n:,} numbers", xlabel="seconds")
-        bars.set_xlim(min(at_n.values()) / 20, max(38.9e-3, *at_n.values()) * 2)
-        bars.invert_yaxis()
-        bars.grid(axis="y", visible=False)
+    with common.picture(options, "e02_vectorization", (9.0, 3.2), columns=2) as (dots, growth):
+        for row, (name, time) in enumerate(at_n.items()):
+            dots.plot(time, row, "o", ms=11, color=colors[name])
+            dots.text(time, row - 0.2, shown(time), ha="center", color=colors[name], weight="bold")
+        for row, time in enumerate(lecture.values()):
+            dots.plot(time, row, "D", ms=6, color=common.BLACK)
+            dots.text(time, row + 0.38, shown(time) + "\nin the lecture" * (row == 0), ha="center", va="center", size=8)
+        dots.set(xscale="log", title=f"a · b of {n:,} numbers", xlabel="seconds", xlim=(min(at_n.values()) / 5, 0.5))
+        dots.set(yticks=range(len(ways)), yticklabels=ways, ylim=(len(ways) - 0.4, -0.6))
         for name, each in times.items():
             growth.plot(lengths, each, "o-", color=colors[name], label=name, markersize=3.5)
         growth.set(xscale="log", yscale="log", title="Time against length", xlabel="numbers n", ylabel="seconds")

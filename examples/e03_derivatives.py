@@ -25,6 +25,7 @@ import sys
 
 import autograd
 from examples import common
+from examples.digits import draw_graph
 
 
 def f(x, y):
@@ -42,16 +43,6 @@ def errors(function, x, y, slope, steps):
     one_sided = (function(x + steps, y) - function(x, y)) / steps
     central = (function(x + steps, y) - function(x - steps, y)) / (2 * steps)
     return [((quotient - slope).abs() / abs(slope)).clamp_min(1e-17) for quotient in (one_sided, central)]
-
-
-def draw_graph(path):
-    """The record of f(3, 4) as a picture, or as text where there is no Graphviz."""
-    graph = autograd.graph(f, 3.0, 4.0)
-    try:
-        return graph.render(path + ".svg")
-    except RuntimeError as error:
-        print(f"The graph is saved as text: {error}")
-        return graph.save(path + ".gv")
 
 
 def main(arguments=None):
@@ -104,7 +95,7 @@ def main(arguments=None):
         second.annotate("~ h", (1e-6, 1e-4), ha="right", color=common.BLUE)
         second.annotate("~ h²", (5e-4, 2e-8), color=common.GREEN)
     os.makedirs(options.out, exist_ok=True)
-    print("wrote", draw_graph(os.path.join(options.out, "e03_graph")))
+    print("wrote", draw_graph(autograd.graph(f, 3.0, 4.0), os.path.join(options.out, "e03_graph")))
 
     return common.verdict(
         (found == (24.0, 10.0), f"backward gives ({found[0]:g}, {found[1]:g}), calculus (24, 10)"),

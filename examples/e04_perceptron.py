@@ -106,7 +106,7 @@ def main(arguments=None):
         engine, _ = perceptron_on_the_engine(*train, options.rate, epochs)
         far = max(far, abs(history - engine).max() if history.shape == engine.shape else np.inf)
         unseen = accuracy(history[-1], common.host(points[n:]), common.host(targets[n:]))
-        print(f"{title:12} mistakes per epoch {mistakes}")
+        print(f"{title:12} mistakes per epoch {', '.join(map(str, mistakes[:15]))}{' ...' * (len(mistakes) > 15)}")
         print(f"{title:12} right: {accuracy(history[-1], X, t):.1%} of the training data, {unseen:.1%} of unseen data")
         runs[title] = train, history, mistakes, unseen
 
@@ -125,6 +125,7 @@ def main(arguments=None):
         for (title, run), color, marker in zip(runs.items(), (common.GREEN, common.PURPLE), "os"):
             axes[2].plot(range(1, len(run[2]) + 1), run[2], marker + "-", ms=3.5, color=color, label=title.lower())
         axes[2].set(title="Mistakes in each epoch", xlabel="epoch", ylabel=f"of {n}", ylim=(-1, None))
+        axes[2].yaxis.get_major_locator().set_params(integer=True)
         axes[2].legend(loc="upper right")
 
     overlapping = runs["Overlapping"]

@@ -109,8 +109,9 @@ def main(arguments=None):
             axes["loss"].plot([max(loss - floor, 1e-12) for loss in losses], color=COLORS[mode], label=mode)
         axes["a"].set_ylabel("bias b")
         axes["loss"].set(title="Loss above the least possible", xlabel="epoch (every example seen once)", yscale="log")
-        axes["loss"].set_ylim(1e-7, None)
-        axes["loss"].legend(ncols=2, loc="lower left")
+        axes["loss"].set_ylim(1e-7, 1e3)
+        axes["loss"].xaxis.get_major_locator().set_params(integer=True)
+        axes["loss"].legend(ncols=4, loc="upper right")
         bars = axes["time"].bar(
             ["loop", "matrix"], [time * 1e6 for time in times.values()], color=[common.RED, common.BLUE]
         )

@@ -37,11 +37,11 @@ def mlp(inputs, hidden):
 def cnn(side, channels=16, hidden=128, dropout=0.25):
     """Two convolutions, each with a pooling that halves the picture, and two layers on top; takes flat pictures."""
     return nn.Sequential(
-        *[nn.Unflatten(1, (1, side, side)), nn.Conv2d(1, channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)],
-        *[nn.Conv2d(channels, 2 * channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()],
-        *[nn.Dropout(dropout), nn.Linear(2 * channels * (side // 4) ** 2, hidden), nn.ReLU()],
-        *[nn.Dropout(dropout), nn.Linear(hidden, 10)],
-    )
+        nn.Unflatten(1, (1, side, side)), nn.Conv2d(1, channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(channels, 2 * channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Dropout(dropout), nn.Linear(2 * channels * (side // 4) ** 2, hidden), nn.ReLU(),
+        nn.Dropout(dropout), nn.Linear(hidden, 10),
+    )  # fmt: skip
 
 
 def by_hand(weights, loader, testing, rate, epochs):
@@ -84,7 +84,7 @@ def main(arguments=None):
     options = common.start(parser, arguments)
     training, held_out = load_mnist(options.data) if options.data else load_digits(options.seed)
     inputs = training[0][0].numel()
-    side, hidden, batch, epochs = round(inputs**0.5), 128, 64 if options.data else 16, 5 if options.data else 30
+    side, hidden, batch, epochs = round(inputs**0.5), 128, 64 if options.data else 16, 10 if options.data else 30
     if options.quick:
         batch, epochs = 32, 3
     testing = DataLoader(held_out, 500)

@@ -53,25 +53,28 @@ def mislabeled(data, share):
     return TensorDataset(pictures, autograd.where(autograd.rand(len(data)) < share, other, classes))
 
 
-def train(data, validation, lr, epochs, change=None, weight_decay=0.0, patience=0, batch=32, peak=None, **network):
-    """Train a CNN with some remedies; with a `peak` the learning rate rises to it and falls again. Returns it and its
-    history."""
+def train(
+    data, validation, lr, epochs, change=None, weight_decay=0.0, patience=0, batch=32, peak=None, dropout=0.0, **network
+):
+    """Train a CNN with some remedies; with a `peak` the learning rate rises to it and falls again, and the progress is
+    shown. Returns it and its history."""
     side = round(data[0][0].numel() ** 0.5)
-    model = cnn(side, **{"dropout": 0.0, **network})
+    model = cnn(side, dropout=dropout, **network)
     optimizer = nn.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
     loader = DataLoader(Augmented(data, side, change) if change else data, batch, shuffle=True)
     steps = epochs * len(loader)
     cycle = nn.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps) if peak else None
-    checks = {"val_loader": DataLoader(validation, 500), "callbacks": [nn.EarlyStopping(patience)] if patience else []}
     return model, nn.fit(
         model,
         loader,
         nn.functional.cross_entropy,
         optimizer,
         epochs,
+        val_loader=DataLoader(validation, 500),
         scheduler=cycle,
         scheduler_interval="step",
-        **checks,
+        callbacks=[nn.EarlyStopping(patience)] if patience else [],
+        progress=bool(peak),
     )
 
 
@@ -143,9 +146,10 @@ def draw(options, results, picture, change):
         axes["nothing"].plot(plain["loss"], color=common.BLUE, label=known)
         axes["nothing"].plot(plain["val_loss"], color=common.RED, label="validation")
         axes["nothing"].axvline(turn, color="#6b7280", ls=":", lw=1)
-        axes["nothing"].text(turn, axes["nothing"].get_ylim()[1] * 0.93, "  from here on: by heart", color="#4b5563")
+        side = {"va": "top", "ha": "right" if turn > len(plain["loss"]) / 2 else "left", "color": "#4b5563"}
+        axes["nothing"].text(turn, axes["nothing"].get_ylim()[1], " from here on: by heart ", **side)
         axes["nothing"].set(title="Nothing done: overfitting", xlabel="epoch", ylabel="loss")
-        axes["nothing"].legend(loc="center right")
+        axes["nothing"].legend(loc="upper right", bbox_to_anchor=(1, 0.92))
         colors = (common.RED, common.BLUE, common.ORANGE, common.BLACK, common.GREEN)
         for (name, (history, measured)), color in zip(results.items(), colors):
             losses, stopped = history["val_loss"], "early" in name
@@ -157,11 +161,11 @@ def draw(options, results, picture, change):
             axes["test"].barh(name, share, color=color, height=0.65)
             axes["test"].text(share, name, f" {share:.1%}, loss {measured['loss']:.2f}", va="center")
         axes["remedies"].set(title="Validation loss, with one remedy each", xlabel="epoch")
-        axes["remedies"].set_ylim(0.9 * min(min(history["val_loss"]) for history, _ in results.values()), 1.4)
+        ends = [(min(history["val_loss"]), history["val_loss"][-1]) for history, _ in results.values()]
+        axes["remedies"].set_ylim(0.9 * min(ends)[0], 1.5 * max([last for _, last in ends]))
         axes["remedies"].legend(loc="upper right", ncols=2)
         axes["test"].invert_yaxis()
-        low = min(measured["accuracy"] for _, measured in results.values())
-        axes["test"].set(title="Test accuracy and loss", xlim=(max(0, low - 0.1), 1))
+        axes["test"].set(title="Test accuracy and loss", xlim=(0, 1.3), xticks=[0, 0.25, 0.5, 0.75, 1])
         axes["test"].xaxis.set_major_formatter("{x:.0%}")
         axes["test"].grid(axis="y", visible=False)
         for i, place in enumerate(pieces):
@@ -169,6 +173,7 @@ def draw(options, results, picture, change):
             axes[place].imshow(common.host(shown)[0], cmap="gray_r", vmin=0, vmax=1)
             axes[place].set_title("" if i > 1 else "augmented" if i else "a picture", loc="center")
             axes[place].set(xticks=[], yticks=[])
+            axes[place].spines[:].set(visible=True, color="#d1d5db")
 
 
 if __name__ == "__main__":

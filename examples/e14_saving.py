@@ -64,11 +64,8 @@ class Session:
             self.loss = loss.item()
             return loss
 
-        rates = {"scheduler": self.scheduler, "scheduler_interval": "step"}
-        nn.fit(
-            *(self.model, self.loader, None, self.optimizer, self.epochs),
-            **{"step": step, "step_callbacks": [note], "progress": False, **rates, **more},
-        )
+        more.update(step=step, step_callbacks=[note], scheduler=self.scheduler, scheduler_interval="step")
+        nn.fit(self.model, self.loader, None, self.optimizer, self.epochs, progress=False, **more)
         return self
 
 

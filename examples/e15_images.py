@@ -85,10 +85,8 @@ def train(training, validation, epochs, workers):
     loader, model = DataLoader(training, 32, shuffle=True, num_workers=workers), network(len(training.classes))
     optimizer = nn.optim.AdamW(model.parameters(), lr=0.01)
     rates = nn.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=epochs * len(loader))
-    nn.fit(
-        *(model, loader, nn.functional.cross_entropy, optimizer, epochs),
-        **{"scheduler": rates, "scheduler_interval": "step"},
-    )
+    loss = nn.functional.cross_entropy
+    nn.fit(model, loader, loss, optimizer, epochs, scheduler=rates, scheduler_interval="step")
     found = nn.evaluate(model, DataLoader(validation, 50), metrics={"accuracy": nn.metrics.Accuracy()})
     return found["accuracy"]
 
@@ -149,16 +147,13 @@ def main(arguments=None):
             axes[place].set_title(training.classes[label], fontsize=8.5, fontweight="normal", loc="center")
 
     asked = 0.5 if options.data else 0.9
+    learnt = [(right >= asked, f"a network tells {right:.0%} of the others ({asked:.0%} asked)")]
     return common.verdict(
         (batch.shape[1:] == (3, side, side), f"files of different sizes are a batch of shape {list(batch.shape)}"),
         (off < 1e-3, f"normalized: each channel has mean 0 and standard deviation 1, to {off:.0e}"),
         (autograd.equal(plain[0][0], plain[0][0]), "without augmentation a file gives the same tensor each time"),
         (not autograd.equal(changed[0], changed[1]), "augmented, it gives another each time"),
-        *(
-            []
-            if options.quick
-            else [(right >= asked, f"a network tells {right:.0%} of the others ({asked:.0%} asked)")]
-        ),
+        *([] if options.quick else learnt),
     )
 
 

@@ -40,10 +40,10 @@ TITLES = (
 def network(side):
     """Two convolutions, the first with filters large enough to look at; flat pictures in, ten scores out."""
     return nn.Sequential(
-        *[nn.Unflatten(1, (1, side, side)), nn.Conv2d(1, 8, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)],
-        *[nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.Flatten()],
-        *[nn.Dropout(0.5), nn.Linear(16 * (side // 2) ** 2, 10)],
-    )
+        nn.Unflatten(1, (1, side, side)), nn.Conv2d(1, 8, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.Flatten(),
+        nn.Dropout(0.5), nn.Linear(16 * (side // 2) ** 2, 10),
+    )  # fmt: skip
 
 
 def train(side, loader, epochs):

@@ -10,6 +10,9 @@
 data sets and loaders. `nn.fit` is the usual training loop, and `nn.metrics` has what to measure a model by.
 """
 
+import typing as _typing
+from importlib import import_module as _import_module
+
 import autograd as _autograd
 
 if not hasattr(_autograd, "Tensor"):
@@ -18,7 +21,7 @@ if not hasattr(_autograd, "Tensor"):
         "The two cannot share an environment: pip uninstall autograd cadena, then install the one you want."
     )
 
-from . import data, functional, init, metrics, onnx, optim, utils
+from . import functional, init, metrics, optim, utils
 from .activation import (
     CELU,
     ELU,
@@ -57,6 +60,21 @@ from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, Conv
 from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from .embedding import Embedding, EmbeddingBag
+from .lazy import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+    LazyLinear,
+)
 from .linear import Bilinear, Identity, Linear, Maxout
 from .loss import (
     BCELoss,
@@ -146,6 +164,9 @@ from .transformer import (
 )
 from .upsample import ChannelShuffle, PixelShuffle, PixelUnshuffle, Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
+if _typing.TYPE_CHECKING:
+    from . import data, onnx
+
 __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -216,6 +237,19 @@ __all__ = [
     "LSTM",
     "LSTMCell",
     "LayerNorm",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
@@ -301,3 +335,10 @@ __all__ = [
     "summary",
     "utils",
 ]
+
+
+def __getattr__(name):  # type: ignore[no-untyped-def]
+    """What is loaded when it is first asked for."""
+    if name in ("data", "onnx"):
+        return _import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

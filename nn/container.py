@@ -51,6 +51,8 @@ class _Row(Module):
 
     def extend(self: _Self, modules: Iterable[Any]) -> _Self:
         """Add modules at the end."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(f"{type(self).__name__}: expects a list of modules, not a {type(modules).__name__}")
         for module in list(modules):
             self.append(module)
         return self
@@ -62,6 +64,19 @@ class _Row(Module):
         for name in list(self._modules):
             delattr(self, name)
         return self.extend(modules)
+
+    def pop(self, index: Any) -> Any:
+        """Take a module out, and return it."""
+        module = self[index]
+        del self[index]
+        return module
+
+    def __iadd__(self: _Self, modules: Iterable[Any]) -> _Self:
+        return self.extend(modules)
+
+    def __add__(self, modules: Iterable[Any]) -> Sequential | ModuleList:
+        made: Sequential | ModuleList = Sequential() if isinstance(self, Sequential) else ModuleList()
+        return made.extend([*self, *modules])
 
 
 class Sequential(_Row):
@@ -133,7 +148,10 @@ class ModuleDict(Module):
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Add modules by name, or replace those of the same names."""
-        for key, module in modules.items() if isinstance(modules, Mapping) else modules:
+        pairs = modules.items() if isinstance(modules, Mapping) else list(modules)
+        if not all([isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs]):
+            raise TypeError("ModuleDict: expects a dict of modules by name, or pairs (name, module)")
+        for key, module in pairs:
             self[key] = module
 
     def pop(self, key: str) -> Any:

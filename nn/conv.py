@@ -23,10 +23,12 @@ _MODES = ("zeros", "reflect", "replicate", "circular")
 
 def _sizes(name: str, value: Any, dims: int) -> tuple[int, ...]:
     """One int for each spatial dimension, given as one or as so many."""
-    sizes = (value,) * dims if isinstance(value, int) else tuple(value)
+    sizes = (value,) * dims if isinstance(value, int) else value
+    if not isinstance(sizes, (tuple, list)) or not all([isinstance(size, int) for size in sizes]):
+        raise TypeError(f"{name} must be an int or {dims} of them, not {value!r}")
     if len(sizes) != dims:
         raise ValueError(f"{name} must be an int or {dims} of them, but got {value}")
-    return sizes
+    return tuple(sizes)
 
 
 class _Conv(Module):

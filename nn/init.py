@@ -18,12 +18,14 @@ from autograd import Generator, Tensor
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
     "eye_",
     "kaiming_normal_",
     "kaiming_uniform_",
     "normal_",
     "ones_",
     "orthogonal_",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -89,6 +91,38 @@ def eye_(tensor: Tensor) -> Tensor:
     if tensor.ndim != 2:
         raise ValueError(f"eye_: only tensors with 2 dimensions are supported, not shape {list(tensor.shape)}")
     return _fill(tensor, autograd.eye(*tensor.shape, dtype=tensor.dtype, device=tensor.device))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """The weight of a convolution that passes on its channels, as many as it can: 1 in the middle of kernel (i, i).
+
+    groups: do so in each group of output channels. Raises ValueError for other than 3, 4 or 5 dimensions, and where
+    the output channels are not divisible by groups."""
+    if tensor.ndim not in (3, 4, 5):
+        raise ValueError(
+            f"dirac_: only tensors with 3, 4, or 5 dimensions are supported, not shape {list(tensor.shape)}"
+        )
+    if tensor.shape[0] % groups:
+        raise ValueError(f"dirac_: dim 0, of size {tensor.shape[0]}, must be divisible by groups, {groups}")
+    out = tensor.shape[0] // groups
+    values, middle = autograd.zeros_like(tensor), tuple([n // 2 for n in tensor.shape[2:]])
+    for group in range(groups):
+        for i in range(min(out, tensor.shape[1])):
+            index: Any = (group * out + i, i, *middle)
+            values[index] = 1.0
+    return _fill(tensor, values)
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
+    """Normally distributed numbers, with the share `sparsity` of each column, rounded up, set to 0 (Martens, 2010).
+
+    Raises ValueError unless the tensor is a matrix."""
+    if tensor.ndim != 2:
+        raise ValueError(f"sparse_: only tensors with 2 dimensions are supported, not shape {list(tensor.shape)}")
+    rows, columns = tensor.shape
+    order = autograd.rand(rows, columns, generator=generator, device=tensor.device).argsort(0).argsort(0)
+    values = autograd.randn(rows, columns, generator=generator, dtype=tensor.dtype, device=tensor.device) * std
+    return _fill(tensor, values.masked_fill(order < math.ceil(sparsity * rows), 0.0))
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

@@ -1,7 +1,8 @@
 """Metrics: objects that take in a model's predictions batch by batch, and say how good they were in all.
 
 A metric has three methods: ``update(preds, target)`` takes in a batch, ``compute()`` gives the result over all batches
-since ``reset()``. `nn.fit` and `nn.evaluate` take any object that has them; in a plain loop they are used alone:
+since ``reset()``. Called, ``metric(preds, target)``, it takes in a batch and gives the result for this batch alone.
+`nn.fit` and `nn.evaluate` take any object that has the three methods; in a plain loop they are used alone:
 
 >>> import autograd, nn
 >>> accuracy = nn.metrics.Accuracy()
@@ -41,6 +42,17 @@ class Metric:
     def update(self, preds: Any, target: Any) -> None:
         """Take in the predictions for a batch, and what they should have been."""
         raise NotImplementedError(f"{type(self).__name__} does not define update(preds, target)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Take in a batch, as `update` does, and return the result for it alone. That waits for the device."""
+        before = self.state_dict()
+        self.reset()
+        try:
+            self.update(*args, **kwargs)
+            return self.compute()
+        finally:
+            for name in self.counts:  # sums, so that those of all batches are those of this one and of the others
+                setattr(self, name, before[name] + getattr(self, name))
 
     def compute(self) -> Any:
         """The result over all batches since `reset`; NaN if there was none."""
@@ -158,6 +170,9 @@ class ConfusionMatrix(Metric):
 
 def _classes(preds: Tensor, target: Tensor, threshold: float, name: str) -> Tensor:
     """The classes that predictions name, in the shape of `target`."""
+    for what, x in (("preds", preds), ("target", target)):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: {what} must be a tensor, not a {type(x).__name__}")
     if preds.shape == target.shape:
         return preds > threshold if preds.is_floating_point() else preds
     if preds.ndim == target.ndim + 1 and (preds.shape[0], *preds.shape[2:]) == tuple(target.shape):

@@ -11,11 +11,19 @@ from autograd import RemovableHandle, Tensor
 from autograd.observe import call_module, observers, tick
 
 from .backward_hooks import BackwardHooks
+from .note import check_initialized, note_module
 from .parameter import Parameter
 
 Self = TypeVar("Self", bound="Module")
 
-_LoadResult = namedtuple("_LoadResult", ["missing_keys", "unexpected_keys"])
+
+class _IncompatibleKeys(namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+    """What `Module.load_state_dict` returns: which entries were missing, and which unexpected."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return super().__repr__() if any(self) else "<All keys matched successfully>"
 
 
 def _no_forward(self: Module, *input: Any) -> Any:
@@ -55,6 +63,7 @@ class Module:
     _backward_pre_hooks: dict[int, Callable[..., Any]]
     _backward_hooks: dict[int, Callable[..., Any]]
     _hooked = False  # whether any hook has ever been registered
+    _with_kwargs: frozenset[int] = frozenset()  # the ids of the forward hooks that are given keyword arguments too
     _ran: list[int]  # the clock before and after the last forward: `autograd.graph` tells by it which nodes are ours
 
     def __init__(self) -> None:
@@ -76,21 +85,32 @@ class Module:
     forward: Callable[..., Any] = _no_forward
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if observers:
-            return call_module(self, self._call, args, kwargs)
-        if self._hooked:
-            return self._call(*args, **kwargs)
-        begun, ran = tick(), self._ran
-        result = self.forward(*args, **kwargs)
+        try:
+            if observers:
+                return call_module(self, self._call, args, kwargs)
+            if self._hooked:
+                return self._call(*args, **kwargs)
+            begun, ran = tick(), self._ran
+            result = self.forward(*args, **kwargs)
+        except Exception as error:
+            clearer = note_module(error, self, args)
+            if clearer is not None:
+                raise clearer from error
+            raise
         ran[0], ran[1] = begun, tick()
         return result
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
         """The forward with its hooks."""
-        for hook in list(self._forward_pre_hooks.values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
+        for key, hook in list(self._forward_pre_hooks.items()):
+            if key in self._with_kwargs:
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    args, kwargs = changed
+            else:
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
         border = None
         if self._backward_hooks or self._backward_pre_hooks:
             border = BackwardHooks(self, [*self._backward_pre_hooks.values()], [*self._backward_hooks.values()])
@@ -98,25 +118,47 @@ class Module:
         begun = tick()
         result = self.forward(*args, **kwargs)
         self._ran[:] = begun, tick()
-        for hook in list(self._forward_hooks.values()):
-            changed = hook(self, args, result)
+        for key, hook in list(self._forward_hooks.items()):
+            given = (args, kwargs) if key in self._with_kwargs else (args,)
+            changed = hook(self, *given, result)
             if changed is not None:
                 result = changed
         return result if border is None else border.outputs(result)
 
-    def _register(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> RemovableHandle:
+    def _register(
+        self,
+        hooks: dict[int, Callable[..., Any]],
+        hook: Callable[..., Any],
+        prepend: bool = False,
+        with_kwargs: bool = False,
+    ) -> RemovableHandle:
         handle = RemovableHandle(hooks)
+        others = dict(hooks) if prepend else {}
+        if prepend:
+            hooks.clear()
         hooks[handle.id] = hook
+        hooks.update(others)
         self.__dict__["_hooked"] = True
+        if with_kwargs:
+            self.__dict__["_with_kwargs"] = self._with_kwargs | {handle.id}
         return handle
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call ``hook(module, args)`` before every forward; what it returns, if not None, replaces the arguments."""
-        return self._register(self._forward_pre_hooks, hook)
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args)`` before every forward; what it returns, if not None, replaces the arguments.
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after every forward; what it returns, if not None, is the output."""
-        return self._register(self._forward_hooks, hook)
+        prepend: before the hooks that are there already. with_kwargs: call ``hook(module, args, kwargs)``, which
+        returns None or (args, kwargs)."""
+        return self._register(self._forward_pre_hooks, hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args, output)`` after every forward; what it returns, if not None, is the output.
+
+        prepend: before the hooks that are there already. with_kwargs: call ``hook(module, args, kwargs, output)``."""
+        return self._register(self._forward_hooks, hook, prepend, with_kwargs)
 
     def register_full_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, grad_input, grad_output)`` in every backward, when the gradients of the module's
@@ -182,7 +224,7 @@ class Module:
         """Add a parameter as an attribute. None reserves the name: a ``bias=False`` still has a `bias`."""
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"register_parameter: {name!r} must be a Parameter or None, not {type(param).__name__}")
-        self._enter(name, param, self._parameters)
+        self._enter(name, param, "_parameters")
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is part of the module's state, but not learnt, as an attribute.
@@ -190,19 +232,28 @@ class Module:
         It moves with the module, and is saved in `state_dict` unless ``persistent=False``."""
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"register_buffer: {name!r} must be a Tensor or None, not {type(tensor).__name__}")
-        self._enter(name, tensor, self._buffers)
+        self._enter(name, tensor, "_buffers")
         if not persistent:
             self._not_saved.add(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a module as an attribute; what containers use for names such as "0"."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"add_module: {name!r} must be a Module or None, not {type(module).__name__}")
-        self._enter(name, module, self._modules)
+            hint = ""
+            if isinstance(module, type):
+                hint = f" {module.__name__}; make one of it: {module.__name__}()"
+            elif isinstance(module, (list, tuple)):
+                hint = "; give the modules one by one, as in Sequential(*modules)"
+            elif callable(module):
+                hint = "; functions belong into a forward, and many are modules too (nn.ReLU() for relu)"
+            raise TypeError(f"add_module: {name!r} must be a Module or None, not {type(module).__name__}{hint}")
+        self._enter(name, module, "_modules")
 
     register_module = add_module
 
-    def _enter(self, name: str, value: Any, table: dict[str, Any]) -> None:
+    def _enter(self, name: str, value: Any, kind: str) -> None:
+        check_initialized(self)
+        table: dict[str, Any] = getattr(self, kind)
         if not isinstance(name, str):
             raise TypeError(f"the name of an attribute must be a string, not {type(name).__name__}")
         if "." in name or not name:
@@ -218,6 +269,7 @@ class Module:
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
         """This module, then every module inside it, each with its dotted name; the same one only once."""
+        check_initialized(self)
         memo = set() if memo is None else memo
         if self in memo:
             return
@@ -234,6 +286,7 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly inside this one, with their names."""
+        check_initialized(self)
         seen = set()
         for name, module in self._modules.items():
             if module is not None and module not in seen:
@@ -282,6 +335,32 @@ class Module:
                 raise AttributeError(f"{type(self).__name__} has no submodule {target!r}: no {name!r} in it")
             module = found
         return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter with this dotted name. Raises AttributeError where there is none."""
+        return self._member("_parameters", "parameter", target)
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer with this dotted name. Raises AttributeError where there is none."""
+        return self._member("_buffers", "buffer", target)
+
+    def _member(self, table: str, role: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        found = getattr(owner, table).get(name)
+        if found is None:
+            raise AttributeError(f"{type(owner).__name__} has no {role} {name!r} (looked up as {target!r})")
+        return found
+
+    def set_submodule(self, target: str, module: Module) -> None:
+        """Put a module in the place of the one with this dotted name, or add it there."""
+        if not target or not isinstance(module, Module):
+            raise ValueError(f"set_submodule: needs a name and a Module, not {target!r} and a {type(module).__name__}")
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        owner._forget(name, owner._modules)
+        owner._modules[name] = module
+        object.__setattr__(owner, name, module)
 
     def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
         """Call ``fn(module)`` on every module inside, innermost first, then on this one."""
@@ -369,6 +448,14 @@ class Module:
         """Cast floating-point parameters and buffers to float16."""
         return self.to(autograd.float16)
 
+    def bfloat16(self: Self) -> Self:
+        """Cast floating-point parameters and buffers to bfloat16, which needs the package ml_dtypes."""
+        return self.to(autograd.bfloat16)
+
+    def type(self: Self, dst_type: Any) -> Self:
+        """Cast floating-point parameters and buffers to a dtype."""
+        return self.to(dtype=dst_type)
+
     # -- state
 
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
@@ -383,12 +470,17 @@ class Module:
                     state[full] = value if keep_vars else value.detach()
         return state
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> _LoadResult:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> _IncompatibleKeys:
         """Copy the values of `state_dict` into this module's parameters and buffers.
 
         Returns (missing_keys, unexpected_keys), which with ``strict=True`` must both be empty. Raises one
         RuntimeError that lists every entry that is missing, unexpected or of another shape, and then nothing has
         been changed."""
+        if not isinstance(state_dict, Mapping):
+            hint = (
+                "autograd.load(path) reads one from a file" if isinstance(state_dict, str) else "use its state_dict()"
+            )
+            raise TypeError(f"Expected state_dict to be dict-like, got a {type(state_dict).__name__}; {hint}")
         own = self.state_dict(keep_vars=True)
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
@@ -410,7 +502,7 @@ class Module:
         with autograd.no_grad():
             for name, value in values.items():
                 own[name].copy_(value)
-        return _LoadResult(missing, unexpected)
+        return _IncompatibleKeys(missing, unexpected)
 
     # -- showing
 
@@ -421,6 +513,7 @@ class Module:
         return ", ".join([f"{name}={getattr(self, name)!r}" for name in self._shown])
 
     def __repr__(self) -> str:
+        check_initialized(self)
         extra = self.extra_repr()
         parts = [f"({name}): {_indented(repr(module))}" for name, module in self._modules.items()]
         if not parts and "\n" not in extra:

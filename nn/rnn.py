@@ -32,6 +32,7 @@ class _Recurrent(Module):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -52,15 +53,23 @@ class _Recurrent(Module):
                 raise TypeError(f"{name}: {what} should be of type int, got: {type(size).__name__}")
             if size <= 0:
                 raise ValueError(f"{name}: {what} must be greater than zero")
+        if proj_size and self._states == 1:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+        if not 0 <= proj_size < hidden_size:
+            raise ValueError(f"{name}: proj_size must be smaller than hidden_size, {hidden_size}, and not negative")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.proj_size = proj_size
+        given = proj_size or hidden_size
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
         rows, ways = self._gates * hidden_size, 2 if bidirectional else 1
         for layer in range(num_layers):
-            width = hidden_size * ways if layer else input_size
+            width = given * ways if layer else input_size
             for suffix in ("", "_reverse")[:ways]:
-                shapes: dict[str, Any] = {"weight_ih": (rows, width), "weight_hh": (rows, hidden_size)}
+                shapes: dict[str, Any] = {"weight_ih": (rows, width), "weight_hh": (rows, given)}
                 if bias:
                     shapes.update(bias_ih=(rows,), bias_hh=(rows,))
+                if proj_size:
+                    shapes["weight_hr"] = (proj_size, hidden_size)
                 for what, shape in shapes.items():
                     made = Parameter(autograd.empty(shape, device=device, dtype=dtype))
                     self.register_parameter(f"{what}_l{layer}{suffix}", made)
@@ -79,7 +88,7 @@ class _Recurrent(Module):
     def all_weights(self) -> list[list[Parameter]]:
         """The parameters of each layer and direction."""
         every = list(self.parameters())
-        each = 4 if self.bias else 2
+        each = (4 if self.bias else 2) + bool(self.proj_size)
         return [every[i : i + each] for i in range(0, len(every), each)]
 
     def forward(self, input: Any, hx: Any = None) -> Any:
@@ -121,11 +130,17 @@ class _Recurrent(Module):
         return out, tuple(last) if self._states > 1 else last[0]
 
     def _first(self, data: Tensor, count: int, hx: Any, alone: bool) -> list[Tensor]:
-        """The first states, (layers * directions, N, hidden_size) each: zeros unless given."""
-        shape = (self.num_layers * (2 if self.bidirectional else 1), count, self.hidden_size)
+        """The first states, (layers * directions, N, hidden_size or for h proj_size) each: zeros unless given."""
+        lead, sizes = (self.num_layers * (2 if self.bidirectional else 1), count), [self.hidden_size] * self._states
+        sizes[0] = self.proj_size or self.hidden_size
+        shapes = [(*lead, size) for size in sizes]
         if hx is None:
-            return [data.new_zeros(shape)] * self._states
-        given = list(hx) if self._states > 1 else [hx]
+            zeros = data.new_zeros(shapes[-1])
+            return [zeros if shape == shapes[-1] else data.new_zeros(shape) for shape in shapes]
+        wanted = "a pair of tensors (h_0, c_0)" if self._states > 1 else "a tensor h_0"
+        given = [hx] if self._states == 1 else list(hx) if isinstance(hx, (tuple, list)) else []
+        if len(given) != self._states or not all([isinstance(state, Tensor) for state in given]):
+            raise TypeError(f"{type(self).__name__}: hx must be {wanted}, not a {type(hx).__name__}")
         for state in given:
             if state.ndim != (2 if alone else 3):
                 raise RuntimeError(
@@ -133,7 +148,7 @@ class _Recurrent(Module):
                     f"{'2-D' if alone else '3-D'}, but got a {state.ndim}-D tensor"
                 )
         given = [state.unsqueeze(1) if alone else state for state in given]
-        for state in given:
+        for state, shape in zip(given, shapes):
             if state.shape != shape:
                 raise RuntimeError(
                     f"{type(self).__name__}: Expected hidden size {list(shape)}, got {list(state.shape)}"
@@ -142,6 +157,8 @@ class _Recurrent(Module):
 
     def extra_repr(self) -> str:
         said = f"{self.input_size}, {self.hidden_size}"
+        if self.proj_size:
+            said += f", proj_size={self.proj_size}"
         if self.num_layers != 1:
             said += f", num_layers={self.num_layers}"
         for name, usual in (("bias", True), ("batch_first", False), ("dropout", 0.0), ("bidirectional", False)):
@@ -157,7 +174,8 @@ class LSTM(_Recurrent):
     input: (T, N, input_size), with batch_first (N, T, input_size), (T, input_size) without a batch, or a
     `nn.utils.rnn.PackedSequence`. output: likewise, with the last layer's states: hidden_size, twice as much if
     bidirectional. States: (num_layers * directions, N, hidden_size).
-    dropout: the probability with which results of all layers but the last are dropped in training.
+    dropout: the probability with which results of all layers but the last are dropped in training. proj_size: if not 0,
+    h is projected to this size by a further matrix, weight_hr_lk (proj_size, hidden_size).
     Parameters per layer k (and "_reverse"): weight_ih_lk (4 hidden_size, in), weight_hh_lk (4 hidden_size,
     hidden_size), bias_ih_lk, bias_hh_lk; drawn evenly from +-1 / sqrt(hidden_size)."""
 
@@ -194,7 +212,8 @@ class RNN(_Recurrent):
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity {nonlinearity!r}. Select from 'tanh' or 'relu'.")
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype)
+        settings = (bias, batch_first, dropout, bidirectional)
+        super().__init__(input_size, hidden_size, num_layers, *settings, device=device, dtype=dtype)
         self.nonlinearity = nonlinearity
         if nonlinearity == "relu":
             self._function = autograd.rnn_relu

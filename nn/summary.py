@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import autograd
 from autograd import Tensor
+from autograd.observe import Observer, multiply_adds
 
-from .attention import MultiheadAttention
-from .conv import _Conv
-from .linear import Bilinear, Linear, Maxout
 from .module import Module
-from .rnn import _Recurrent
-from .rnn_cell import _Cell
 
 _HEAD = ("Module", "Output shape", "Parameters", "FLOPs", "Output bytes")
 
@@ -24,9 +19,9 @@ def summary(model: Module, *inputs: Any) -> str:
     inputs: what to call the model with, tensors or anything else it takes.
 
     Parameters are those a module holds itself; shared ones count where they come first. FLOPs are the multiply-adds
-    of the products in linear, convolutional, recurrent and attention layers (multiply by two for single operations),
-    summed over all calls. Bytes are those of a module's last result. The totals count every parameter, and the results
-    of the innermost modules that were called, which training keeps for its gradients.
+    of the products that ran in a module (matrix products, convolutions, recurrences, attention; multiply by two for
+    single operations), summed over all calls. Bytes are those of a module's last result. The totals count every
+    parameter, and the results of the innermost modules that were called, which training keeps for its gradients.
 
     >>> import autograd, nn
     >>> print(nn.summary(nn.Sequential(nn.Linear(4, 8), nn.ReLU()), autograd.ones(2, 4)))
@@ -43,19 +38,15 @@ def summary(model: Module, *inputs: Any) -> str:
     for given in inputs:
         if isinstance(given, (tuple, list)) and all([isinstance(size, int) for size in given]):
             raise TypeError(f"summary: takes inputs, not their sizes; for example autograd.zeros{tuple(given)}")
-    work: dict[Module, int] = {}
-    results: dict[Module, Any] = {}
     modules = list(model.named_modules())
-    handles = [module.register_forward_hook(_watch(work, results)) for _, module in modules]
     modes = [module.training for _, module in modules]
     try:
-        with autograd.no_grad():
+        with autograd.no_grad(), _Watch() as seen_running:
             model.eval()(*inputs)
     finally:
-        for handle in handles:
-            handle.remove()
         for (_, module), mode in zip(modules, modes):
             module.training = mode
+    work, results = seen_running.work, seen_running.results
     seen: set[int] = set()
     rows, kept = [], 0
     for path, module in modules:
@@ -83,40 +74,20 @@ def summary(model: Module, *inputs: Any) -> str:
     )
 
 
-def _watch(work: dict[Module, int], results: dict[Module, Any]) -> Any:
-    """A hook that notes what a module returned, and what its products cost."""
+class _Watch(Observer):
+    """Notes what each module returned, and what the products in it cost."""
 
-    def hook(module: Module, args: Any, result: Any) -> None:
-        results[module] = result
-        work[module] = work.get(module, 0) + _multiply_adds(module, args, result)
+    def __init__(self) -> None:
+        self.work: dict[Module, int] = {}
+        self.results: dict[Module, Any] = {}
 
-    return hook
+    def forward(self, op: Any, operands: Any, attrs: dict[str, Any], result: Any, aux: Any) -> None:
+        first, second = (getattr(x, "shape", None) for x in (*operands, None, None)[:2])
+        if count := multiply_adds(op.name, first, second, getattr(result, "shape", ()), attrs):
+            self.work[self.modules[-1]] = self.work.get(self.modules[-1], 0) + count
 
-
-def _multiply_adds(module: Module, args: Any, result: Any) -> int:
-    """The multiply-adds of the products this module makes itself."""
-    if isinstance(module, (Bilinear, Linear, Maxout)):
-        return math.prod(result.shape[:-1]) * module.weight.numel()
-    if isinstance(module, _Conv):
-        pixels = args[0] if module.transposed else result
-        return pixels.numel() * math.prod(module.weight.shape[1:])
-    if isinstance(module, (_Recurrent, _Cell)):
-        given = args[0] if isinstance(args[0], Tensor) else args[0].data
-        rows = math.prod(given.shape[:-1])
-        return rows * sum(p.numel() for p in module.parameters() if p.ndim == 2)
-    if isinstance(module, MultiheadAttention):
-        return _attention(module, *args[:3])
-    return 0
-
-
-def _attention(module: MultiheadAttention, query: Tensor, key: Tensor, value: Tensor) -> int:
-    """Four projections, the scores, and the average of the values."""
-    width = module.embed_dim
-    steps = 1 if module.batch_first and query.ndim == 3 else 0
-    batch = query.numel() // (query.shape[steps] * query.shape[-1] or 1)
-    length, count = query.shape[steps], key.shape[steps]
-    projected = 2 * length * width + count * (module.kdim + module.vdim)
-    return batch * (projected * width + 2 * length * count * width)
+    def exit(self, module: Any, result: Any) -> None:
+        self.results[module] = result
 
 
 def _tensors(result: Any) -> list[Tensor]:

@@ -73,13 +73,14 @@ class _Layer(Module):
 
 
 def _attend(
-    attention: Module, memory: Tensor | None, mask: Tensor | None, padding: Tensor | None
+    attention: Module, memory: Tensor | None, mask: Tensor | None, padding: Tensor | None, is_causal: bool | None
 ) -> Callable[[Tensor], Tensor]:
     """Attention to the memory, or to the input itself."""
 
     def part(x: Tensor) -> Tensor:
         seen = x if memory is None else memory
-        out: Tensor = attention(x, seen, seen, attn_mask=mask, key_padding_mask=padding, need_weights=False)[0]
+        masks = {"attn_mask": mask, "key_padding_mask": padding, "is_causal": bool(is_causal)}
+        out: Tensor = attention(x, seen, seen, need_weights=False, **masks)[0]
         return out
 
     return part
@@ -89,7 +90,8 @@ class TransformerEncoderLayer(_Layer):
     """Self-attention, then two linear layers at each position, each added to its input and normalised.
 
     src: (S, N, d_model), with batch_first (N, S, d_model), or (S, d_model); the result is like it. src_mask: (S, S),
-    and src_key_padding_mask: (N, S), bool (True hides) or added. activation: "relu", "gelu" or a function."""
+    and src_key_padding_mask: (N, S), bool (True hides) or added. is_causal: a hint that src_mask is causal; the mask
+    is what counts, and has to be there. activation: "relu", "gelu" or a function."""
 
     def forward(
         self,
@@ -98,7 +100,7 @@ class TransformerEncoderLayer(_Layer):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool = False,
     ) -> Tensor:
-        x = self._add(1, src, _attend(self.self_attn, None, src_mask, src_key_padding_mask))
+        x = self._add(1, src, _attend(self.self_attn, None, src_mask, src_key_padding_mask, is_causal))
         return self._add(2, x, self._feed)
 
 
@@ -121,9 +123,9 @@ class TransformerDecoderLayer(_Layer):
         tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
     ) -> Tensor:
-        x = self._add(1, tgt, _attend(self.self_attn, None, tgt_mask, tgt_key_padding_mask))
-        x = self._add(2, x, _attend(self.multihead_attn, memory, memory_mask, memory_key_padding_mask))
-        return self._add(3, x, self._feed)
+        x = self._add(1, tgt, _attend(self.self_attn, None, tgt_mask, tgt_key_padding_mask, tgt_is_causal))
+        seen = _attend(self.multihead_attn, memory, memory_mask, memory_key_padding_mask, memory_is_causal)
+        return self._add(3, self._add(2, x, seen), self._feed)
 
 
 class _Stack(Module):
@@ -163,7 +165,7 @@ class TransformerEncoder(_Stack):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool | None = None,
     ) -> Tensor:
-        return self._run(src, mask, src_key_padding_mask)
+        return self._run(src, mask, src_key_padding_mask, is_causal)
 
 
 class TransformerDecoder(_Stack):
@@ -183,7 +185,8 @@ class TransformerDecoder(_Stack):
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Tensor:
-        return self._run(tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask)
+        masks = tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask
+        return self._run(tgt, memory, *masks, tgt_is_causal, memory_is_causal)
 
 
 class Transformer(Module):

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import os
 
-import hypothesis
-import pytest
+# Beside other workers of pytest-xdist one thread is enough for the BLAS, which reads this when NumPy is imported: its
+# threads wait for each other by spinning, and where others compute too, a product of 0.1 ms can then take 50 ms.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import autograd
-import backends
-from autograd.registry import REGISTRY, operator
+import hypothesis  # noqa: E402
+import pytest  # noqa: E402
 
-# In CI the generated cases are the same in every run, so that a change is judged by what it changes.
-hypothesis.settings.register_profile("default", derandomize="CI" in os.environ, deadline=None)
+import autograd  # noqa: E402
+import backends  # noqa: E402
+from autograd.registry import REGISTRY, operator  # noqa: E402
+
+# In CI the generated cases are the same in every run, so that a change is judged by what it changes. How long a case
+# takes says more about what else the machine does.
+hypothesis.settings.register_profile(
+    "default", derandomize="CI" in os.environ, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("default")
 
 DEVICES = ["cpu", "standin"] + (["cuda"] if backends.is_available("cupy") else [])
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Random numbers start from one seed in every test, whatever ran before it."""
+    autograd.manual_seed(0)
+
+
 @pytest.fixture(params=DEVICES)
 def device(request):
-    """Runs the test once on each device: new tensors are made there, and random numbers start from one seed."""
+    """Runs the test once on each device: new tensors are made there."""
     before = backends.default_device()
     backends.set_default_device(request.param)
-    autograd.manual_seed(0)
     yield request.param
     backends.set_default_device(before)
 

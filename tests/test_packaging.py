@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def _run(code: str, path: pathlib.Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], cwd=path, capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", code], cwd=path, capture_output=True, text=True, timeout=300)
 
 
 def test_every_package_is_found_by_setup_cfg():
@@ -55,7 +55,7 @@ def test_nn_over_hips_autograd_is_one_clear_error(tmp_path):
 
 
 def test_importing_is_quiet_and_light():
-    heavy = "{'cupy', 'torch', 'graphviz', 'matplotlib', 'scipy'}"
+    heavy = "{'cupy', 'torch', 'graphviz', 'matplotlib', 'scipy', 'nn.data', 'nn.onnx'}"
     code = f"import sys, autograd, nn; print(sorted({heavy} & set(sys.modules)))"
     done = _run(code, ROOT)
     assert done.stdout.strip() == "[]"

@@ -52,7 +52,7 @@ def output(tmp_path_factory):
     by_name = ["-p", "no:cadena", "-p", "pytest_cadena"]  # once, be it installed with an entry point or not
     command = [sys.executable, "-m", "pytest", *by_name, "-p", "no:cacheprovider", "--gradcheck-seed", "5"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     return done.stdout + done.stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, cast
 
@@ -136,7 +137,10 @@ def _called() -> str:
 
 
 def full(shape: Shape, value: Any, dtype: Any, index: int = 0) -> Array:
-    return recording().run("full", recording().backend.full, (tuple(shape), value, np.dtype(dtype)))
+    make = recording().backend.full
+    return recording().run(
+        "full", partial(make, index=index) if index else make, (tuple(shape), value, np.dtype(dtype))
+    )
 
 
 def asnumpy(x: Array, /) -> Any:
@@ -184,8 +188,12 @@ def is_expanded(x: Array, /) -> bool:
     return bool(recording().backend.is_expanded(x.array))
 
 
+def address(x: Array, /) -> int:
+    return int(recording().backend.address(x.array))
+
+
 def holders(x: Array, /) -> int:
-    return 1 if x.array.base is None else 2
+    return 1 if x.array.base is None else 3  # more than may hold it, since the recording does too
 
 
 def is_contiguous(x: Array, /) -> bool:
@@ -201,11 +209,11 @@ def random_state(source: Any, /) -> Any:
 
 
 set_random_state = random
-device_count, synchronize, use_device = (
-    numpy_backend.device_count,
-    numpy_backend.synchronize,
-    numpy_backend.use_device,
-)
+device_count, synchronize = numpy_backend.device_count, numpy_backend.synchronize
+
+
+def use_device(index: int) -> None:
+    recording().backend.use_device(index)
 
 
 def from_dlpack(x: Any, /) -> Array:

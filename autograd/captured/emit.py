@@ -18,7 +18,7 @@ import numpy as np
 
 from .chains import Chain, is_ufunc, result_of
 from .program import DRAWS, UFUNC_REDUCTIONS, Program
-from .trace import Instruction, Number, Traced
+from .trace import Instruction, Number, Traced, is_view
 
 _SYMBOLS = {
     "add": "+",
@@ -80,7 +80,7 @@ class Text:
             self._names[x.number] = self._fresh(name)
             self.parameters.append(self._names[x.number])
         flat = [j for i in program.body for j in (i.every if isinstance(i, Chain) else [i])]
-        made = {i.outs[0].number for i in flat if len(i.outs) == 1 and not program._is_view(i)}
+        made = {i.outs[0].number for i in flat if len(i.outs) == 1 and not is_view(i)}
         self._copies: list[tuple[str, Traced]] = []
         self._given: set[int] = set()
         for x, name in gradients:
@@ -214,7 +214,7 @@ class Text:
             return f"{self.value(args[0])}.{op}({', '.join(self._keywords(args[1:], i.kwargs))})"
         if op in _SYMBOLS and len(args) == 2:
             return f"{self.value(args[0])} {_SYMBOLS[op]} {self.value(args[1])}"
-        if is_ufunc(op) or op in ("vecdot", "where", "concatenate", "stack", "broadcast_to", "flip"):
+        if is_ufunc(op) or op in ("vecdot", "where", "concatenate", "stack", "broadcast_to", "flip", "repeat"):
             return f"np.{op}({', '.join(self._keywords(args, i.kwargs))})"
         if op in UFUNC_REDUCTIONS and args[0].dtype.char != "e":
             return f"np.{UFUNC_REDUCTIONS[op]}.reduce({', '.join(self._reduction(i))})"
@@ -293,7 +293,9 @@ class Text:
                 self._place(out, out.shape)
             return self._into(i, self.name(out))
         text = self._expression(i)
-        if self.program._is_view(i) and all(x.number in self._static for x in i.reads()) and i.reads():
+        if not out.shape and out.root in self.program._written:  # NumPy gives a number, which cannot be written
+            text = f"np.asarray({text})"
+        if is_view(i) and all(x.number in self._static for x in i.reads()) and i.reads():
             self._static.add(out.number)
             self.setup.append(f"{self.name(out)} = {text}")
             return ""

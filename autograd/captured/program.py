@@ -2,8 +2,8 @@
 
 A program is a list of instructions in the order in which they were recorded. Each array lies in a *root*, a piece of
 memory that all its views share; an instruction gives new roots, or views of old ones, or writes into one. Order is
-never changed, except that checks of the inputs come first and constants are made once; so a replay computes what the
-step computed, on the same operands, by the same NumPy functions."""
+never changed, except that checks of the inputs come first, constants are made once, and small tensors are updated
+together; so a replay computes what the step computed, on the same operands, by the same NumPy functions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Any
 
 from ..observe import CaptureError
 from .chains import Chain, chained, is_dense, is_ufunc
-from .trace import Instruction, Number, Traced, leaves
+from .joined import joined
+from .trace import Instruction, Number, Traced, is_view, leaves
 
 MAKERS = ("zeros", "ones", "full", "arange", "constant")
-DRAWS = ("random", "standard_normal", "integers")
+DRAWS = ("random", "standard_normal", "integers", "mask")
 UFUNC_REDUCTIONS = {
     "sum": "add",
     "prod": "multiply",
@@ -49,6 +50,7 @@ class Program:
         self.kept = self.external | self.results
         self.wanted = {id(x) for x in results}
         self._replaced: dict[int, Traced] = {}
+        self._gone: list[Traced] = []  # what has been replaced, so that no other array gets its identity
         self.head, body = self._checks_first(instructions)
         body = self._alive(body)
         body = self._shared(body)
@@ -56,7 +58,8 @@ class Program:
         if is_host:
             body = self._without_copies(self._plainer(body))
         self.once, rest = self._constants(body)
-        self.body: list[Any] = rest
+        self.body: list[Any] = joined(rest, self.kept, self.once) if is_host else rest
+        self.fixed_roots = {x.root for i in self.once for x in i.outs}
         if is_host:
             self._plan()
 
@@ -125,9 +128,7 @@ class Program:
             if i.target is not None:
                 stays = i.target.root in roots
             else:
-                stays = i.op in DRAWS or any(
-                    id(x) in values or (x.root in roots and not self._is_view(i)) for x in i.outs
-                )
+                stays = i.op in DRAWS or any(id(x) in values or (x.root in roots and not is_view(i)) for x in i.outs)
             if stays:
                 alive.append(i)
                 for x in [*i.reads(), *([i.target] if i.target is not None else [])]:
@@ -135,15 +136,12 @@ class Program:
                     values.add(id(x))
         return alive[::-1]
 
-    @staticmethod
-    def _is_view(i: Instruction) -> bool:
-        return bool(i.outs) and i.target is None and any(x.root == i.outs[0].root for x in i.reads())
-
     def _shared(self, body: list[Instruction]) -> list[Instruction]:
         """Without what has been computed before, from the same operands, where neither result is ever written."""
         written = {i.target.root for i in body if i.target is not None}
         versions: dict[int, int] = {}
         known: dict[object, Instruction] = {}
+        heirs: dict[int, Traced] = {}
         kept = []
         for i in body:
             i.args, i.kwargs = self._now(i.args), self._now(i.kwargs)
@@ -152,25 +150,45 @@ class Program:
                 versions[i.target.root] = versions.get(i.target.root, 0) + 1
                 kept.append(i)
                 continue
-            is_view = self._is_view(i)
+            names_anew = is_view(i)
             if (
                 i.op in DRAWS
                 or i.op == "check"
-                or any((x.root in written and not is_view) or x.root in self.results for x in i.outs)
+                or any((x.root in written and not names_anew) or x.root in self.results for x in i.outs)
             ):
                 kept.append(i)
                 continue
-            reads = tuple([(x.number, 0 if is_view else versions.get(x.root, 0)) for x in i.reads()])
+            reads = tuple([(x.number, 0 if names_anew else versions.get(x.root, 0)) for x in i.reads()])
             key = (i.op, reads, repr(i.args), repr(i.kwargs))
             first = known.setdefault(key, i)
             if first is i:
                 kept.append(i)
                 continue
             for mine, theirs in zip(i.outs, first.outs):
-                self._replaced[id(mine)] = theirs
+                self._replace(mine, theirs)
+                root, other = mine.root, theirs.root
+                while root in heirs:
+                    root = heirs[root].root
+                while other in heirs:
+                    other = heirs[other].root
+                if root != other:
+                    heirs[root] = theirs
                 theirs.name = theirs.name or mine.name
                 self.wanted |= {id(theirs)} if id(mine) in self.wanted else set()
-        return kept
+        return self._rooted(kept, heirs)
+
+    @staticmethod
+    def _rooted(body: list[Instruction], heirs: dict[int, Traced]) -> list[Instruction]:
+        """The body, where views of what has been replaced are views of what took its place."""
+        for i in body if heirs else ():
+            for x in [*i.reads(), *i.outs, *([i.target] if i.target is not None else [])]:
+                while x.root in heirs:
+                    x.root = heirs[x.root].root
+        return body
+
+    def _replace(self, old: Traced, new: Traced) -> None:
+        self._replaced[id(old)] = new
+        self._gone.append(old)
 
     def _now(self, x: Any) -> Any:
         """An argument, with arrays that were computed twice replaced by the first."""
@@ -208,7 +226,6 @@ class Program:
                 fixed |= {id(x) for x in i.outs}
             else:
                 rest.append(i)
-        self.fixed_roots = {x.root for i in once for x in i.outs}
         return once, rest
 
     @staticmethod
@@ -225,6 +242,7 @@ class Program:
                 if x.array.size and (not any(x.strides) or (x.array == x.array.flat[0]).all()):
                     uniform[id(x)] = x.array.flat[0].item()
         plainer = []
+        heirs: dict[int, Traced] = {}
         for i in rest:
             i.args, i.kwargs = self._now(i.args), self._now(i.kwargs)
             if i.op == "matmul" and _is_outer(*i.args):
@@ -239,7 +257,8 @@ class Program:
                     roots = {other.root, i.outs[0].root}
                     free = not roots & (written | self.kept)
                     if i.op == "multiply" and uniform[id(x)] == 1 and free and other.strides == i.outs[0].strides:
-                        self._replaced[id(i.outs[0])] = other
+                        heirs[i.outs[0].root] = other
+                        self._replace(i.outs[0], other)
                         other.name = other.name or i.outs[0].name
                     else:
                         i.args = (uniform[id(x)], other) if n == 0 else (other, uniform[id(x)])
@@ -249,7 +268,7 @@ class Program:
         for i in plainer:
             i.args, i.kwargs = self._now(i.args), self._now(i.kwargs)
             i.target = None if i.target is None else self.now(i.target)
-        return self._alive([*once, *plainer])
+        return self._alive(self._rooted([*once, *plainer], heirs))
 
     def _without_copies(self, body: list[Instruction]) -> list[Instruction]:
         """Without copies of what is used no more: the copy takes over its memory."""
@@ -258,7 +277,7 @@ class Program:
         for n, i in enumerate(body):
             for x in [*i.reads(), *([i.target] if i.target is not None else [])]:
                 last[x.root] = n
-            if len(i.outs) == 1 and not self._is_view(i) and i.op not in MAKERS:
+            if len(i.outs) == 1 and not is_view(i) and i.op not in MAKERS:
                 made[i.outs[0].root] = i.outs[0]
         heirs: dict[int, Traced] = {}  # by the root of a copy, what it is a copy of
         kept = []
@@ -274,7 +293,8 @@ class Program:
             if (old.dtype, old.strides) != (new.dtype, new.strides):
                 kept.append(i)
                 continue
-            self._replaced[id(new)] = heirs[new.root] = made[old.root] = old
+            heirs[new.root] = made[old.root] = old
+            self._replace(new, old)
             last[old.root] = last.get(new.root, n)
             old.name = new.name or old.name
             if new.root in self.results:
@@ -283,10 +303,7 @@ class Program:
                 self.wanted.add(id(old))
         for i in kept:
             i.args, i.kwargs = self._now(i.args), self._now(i.kwargs)
-            for y in [*i.reads(), *i.outs, *([i.target] if i.target is not None else [])]:
-                while y.root in heirs:
-                    y.root = heirs[y.root].root
-        return kept
+        return self._rooted(kept, heirs)
 
     # -- memory
 
@@ -295,7 +312,7 @@ class Program:
         return len(i.outs) == 1 and i.outs[0].root in self.places and self._whole[i.outs[0].root] is i.outs[0]
 
     def _can_be_planned(self, i: Instruction) -> bool:
-        if i.target is not None or len(i.outs) != 1 or not (is_ufunc(i.op) or i.op in INTO) or self._is_view(i):
+        if i.target is not None or len(i.outs) != 1 or not (is_ufunc(i.op) or i.op in INTO) or is_view(i):
             return False
         out = i.outs[0]
         if out.root in self.kept or out.nbytes == 0 or not is_dense(out):
@@ -308,7 +325,7 @@ class Program:
 
         A chain passes through its arrays block by block: those that live beyond it hold their places all the while."""
         self._written = {i.target.root for i in self.body if i.target is not None}
-        views = {id(i) for i in self.body if self._is_view(i)}
+        views = {id(i) for i in self.body if is_view(i)}
         self.body = chained(self.body, views, self.kept | self.fixed_roots)
         flat: list[tuple[Instruction, Chain | None]] = []
         for i in self.body:

@@ -10,7 +10,7 @@ import functools
 import linecache
 import re
 from collections.abc import Callable
-from operator import eq, getitem
+from operator import getitem
 from sys import getrefcount
 from typing import Any
 
@@ -20,13 +20,14 @@ import backends
 from backends import numpy_backend
 
 from .. import dtypes
-from ..engine import mode
+from ..engine import Node, mode
 from ..observe import CaptureError, tick
 from ..tensor import Tensor, from_array
 from ..tree import VALUE, put_together, take_apart
 from ..writes import writes
-from .device import Launches
+from .device import hold_numbers
 from .emit import Text
+from .graphs import DeviceStep
 from .guards import Guards, same
 from .program import Program
 from .session import UNREAD, Names, Session
@@ -123,7 +124,7 @@ class Replay:
         self._states()
         self._gradients()
         self._settings()
-        self.guards.ask(self.entry)
+        self.guards.ask(self.entry, self.session.reads)
         outputs = self._results(results)
         self._compile(outputs)
         session.forget()
@@ -145,9 +146,12 @@ class Replay:
 
     def _arguments(self) -> None:
         """Of the arguments: for tensors their shape, dtype and layout; for the rest, their value."""
-        where, number, first = self.entry, 0, {}
+        where, number = self.entry, 0
         self.head: list[str] = []
+        self.found: dict[int, str] = {}  # of an array, how the head finds it
+        self.moving: list[tuple[Traced, str]] = []  # arrays that may be others in each call
         self.nodes: dict[int, str] = {}  # of a leaf that is an argument, how the head finds it
+        self.leaf_args: list[tuple[Node, str]] = []
         for i, x in enumerate(self.leaves):
             if not isinstance(x, (Tensor, np.ndarray)):
                 where.space["same"] = same
@@ -155,21 +159,8 @@ class Replay:
                 continue
             array: Any = x
             if isinstance(x, Tensor):
-                array, node = array_of.__get__(x), self.before[number]
-                if node is not None and node.op is not None:
-                    raise CaptureError(f"argument {i} has a graph of its own: detach() it, or compute it in the step")
-                for _, _, value, called in self.guards.places:
-                    if value is x:
-                        raise CaptureError(
-                            f"the step is given the tensor that it also finds as `{called}`: leave the argument out, "
-                            "or give it a copy"
-                        )
-                self.head += [f"n{i} = x{i}._node", f"a{i} = x{i}._array"]
-                where.terms.append(f"n{i} is None" if node is None else f"n{i} is not None and n{i}.op is None")
-                if x._node is not None:
-                    self.nodes[id(x._node)] = f"x{i}._node"
-                    if node is None:  # the step itself makes it a leaf
-                        self.after.append(f"x{i}.requires_grad = True")
+                array = self.session.given[number]
+                self._leaf(i, x, self.before[number])
             else:
                 self.head.append(f"a{i} = x{i}")
             shape, dtype, strides = array.shape, where.named(array.dtype), getattr(array, "strides", ())
@@ -180,10 +171,43 @@ class Replay:
             if traced.source == ("arg", number):
                 name = self.parameters[i] if self.flat and i < len(self.parameters) else f"input_{i}"
                 self._input(traced, name, f"a{i}")
-                first[id(array)] = i
+                self.found[id(array)] = f"a{i}"
             else:
-                where.terms.append(f"a{i} is a{first[id(array)]}")
+                where.terms.append(f"a{i} is {self.found[id(array)]}")
+            self.moving.append((traced, f"a{i}"))
             number += 1
+
+    def _leaf(self, i: int, x: Tensor, node: Node | None) -> None:
+        """Of an argument that is a tensor: whether it is a leaf, before and after, which one, and its hooks."""
+        where, now, leaf = self.entry, x._node, getattr(x, "_leaf", None)
+        if node is not None and node.op is not None:
+            raise CaptureError(f"argument {i} has a graph of its own: detach() it, or compute it in the step")
+        if now is not None and (now.op is not None or now is not (node or now)):
+            raise CaptureError(f"the step writes a gradient into argument {i}: clone() it there first, or detach() it")
+        called = self.guards.finds(x)
+        if called is None and any([x is y for _, members in self.session.groups for y in members]):
+            called = "a parameter of its optimizer"
+        if called is not None:
+            raise CaptureError(
+                f"the step is given the tensor that it also finds as `{called}`: leave the argument out, or give it a "
+                "copy"
+            )
+        self.head += [f"n{i} = x{i}._node", f"a{i} = x{i}._array"]
+        if id(x) in self.session.leafless:
+            where.terms.append(f"not hasattr(x{i}, '_leaf')")
+        if leaf is not None:
+            self.nodes[id(leaf)] = f"x{i}._leaf" if now is None else f"x{i}._node"
+        if (now is None) is not (node is None):  # the step itself makes it a leaf, or none
+            self.after.append(f"x{i}.requires_grad = {now is not None}")
+        if node is None:
+            where.terms.append(f"n{i} is None")
+            return
+        where.terms.append(f"n{i} is not None and n{i}.op is None and n{i} not in leaves")
+        where.terms += [f"n{i} is {'' if one is node else 'not '}{name}" for one, name in self.leaf_args]
+        self.leaf_args.append((node, f"n{i}"))
+        where.terms.append(f"n{i}.hooks is {where.named(node.hooks)}" if node.hooks else f"not n{i}.hooks")
+        if node.hooks:
+            self.guards.add_hooks(node.hooks)
 
     def _states(self) -> None:
         """The tensors that were there before: the same objects, with an array of the same layout, and the same node."""
@@ -195,9 +219,20 @@ class Replay:
             if node is not None:
                 where.same(f"{name}._node.hooks", node.hooks, functools.partial(getattr, node, "hooks"), _never)
                 if node.hooks is not None:
-                    self.guards.tables.append((node.hooks, tuple(node.hooks.values()), "hooks"))
-            if traced.source == ("tensor", tensor):
+                    self.guards.add_hooks(node.hooks)
+            if traced.source is not None and traced.source[1] is tensor:
                 self._input(traced, self.names.tensors.get(id(tensor), "state"), f"s{n}")
+            elif id(traced.array) in self.found:
+                where.terms.append(f"s{n} is {self.found[id(traced.array)]}")
+            self.found.setdefault(id(traced.array), f"s{n}")
+        read = {id(tensor) for tensor, _, _ in self.session.states}
+        for tensor, node in self.session.nodes.values():
+            if id(tensor) not in read:
+                name = where.named(tensor)
+                where.same(f"{name}._node", node, functools.partial(getattr, tensor, "_node"), _never)
+            if id(tensor) in self.session.leafless:
+                where.terms.append(f"not hasattr({where.named(tensor)}, '_leaf')")
+        where.space["leaves"] = frozenset([node for _, node in self.session.nodes.values() if node is not None])
         for x in list(self.session.arrays.values()):
             if x.source is not None and x.source[0] == "array":
                 self._input(x, "array", where.named(x.array))
@@ -211,6 +246,11 @@ class Replay:
             if node is not None
         }
         self.filled: list[tuple[Traced, str]] = []
+        self.filling: list[str] = []  # how the head finds the leaves of those
+        self.finals: dict[int, str] = {}  # of a gradient tensor, how the head finds it at the end
+        holders: dict[int, list[str]] = {}
+        own = session.own_tensors()
+        args = {id(x): f"x{i}" for i, x in enumerate(self.leaves)}
         self.layouts: list[tuple[Any, Any, Any]] = []
         for node, start in session.starts.items():
             found = self.nodes.get(id(node)) or where.named(node)
@@ -225,15 +265,29 @@ class Replay:
                 where.terms.append(f"{place}.shape == {array.shape} and {place}.dtype is {where.named(array.dtype)}")
                 where.terms[-1] += f" and {place}.strides == {array.strides}" if hasattr(array, "strides") else ""
                 traced = session.arrays[id(array)]
-                if traced.source == ("grad", node):
+                if traced.source is not None and traced.source[1] is node:
                     self._input(traced, name, place)
+                    self.found[id(array)] = place
+                else:
+                    where.terms.append(f"{place} is {self.found[id(array)]}")
+                self.moving.append((traced, place))
             if final is None:
                 self.after.append(f"{found}.grad = None")
-            elif final is not start:
+                continue
+            self.finals.setdefault(id(final), f"{found}.grad")
+            if final is start:
+                continue
+            if id(final) not in own:  # an argument, or another tensor that was there before
+                self.after.append(f"{found}.grad = {args.get(id(final)) or where.named(final)}")
+                continue
+            if id(final) not in holders:
                 traced = session.arrays[id(array_of.__get__(final))]
-                self.after.append(f"{found}.grad = t{len(self.filled)}")
                 self.filled.append((traced, name))
+                self.filling.append(found)
                 self.layouts.append((traced.shape, traced.dtype, traced.strides))
+            holders.setdefault(id(final), []).append(found)
+            self.after.append(f"{found}.grad = t{list(holders).index(id(final))}")
+        self.holders = list(holders.values())  # of each gradient, the leaves it goes to
 
     def _settings(self) -> None:
         """What optimizers' groups hold: numbers are read anew, all else is as it was."""
@@ -243,7 +297,7 @@ class Replay:
             for i, member in enumerate(members):
                 where.same(f"{where.named(table)}[{i}]", member, functools.partial(getitem, table, i), _never)
         for group, key, value in session.settings:
-            where.same(f"{where.named(group)}[{key!r}]", value, functools.partial(getitem, group, key), eq)
+            where.same(f"{where.named(group)}[{key!r}]", value, functools.partial(getitem, group, key), same)
         self.live = []
         for name, (group, key) in session.live.items():
             value = group[key]
@@ -258,19 +312,18 @@ class Replay:
         """What the step returns: arrays of the program, tensors that were there before, or plain values."""
         where, answers = self.entry, []
         outputs: list[Traced] = []
-        lasting = {id(tensor) for tensor, _, _ in self.session.states}
-        args = {id(x): i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
+        own = self.session.own_tensors()
+        args = {id(x): f"x{i}" for i, x in enumerate(self.leaves)}
+        found = {**args, **self.finals}
         for x in results:
-            if isinstance(x, Tensor) and id(x) in args:
-                answers.append(f"x{args[id(x)]}")
-            elif isinstance(x, Tensor) and id(x) not in lasting:
-                answers.append(f"tensor(results[{len(outputs)}], None)")
+            if id(x) in own and id(x) not in found:
+                found[id(x)] = f"r{len(outputs)}"
+                self.after.append(f"r{len(outputs)} = tensor(results[{len(outputs)}], None)")
                 outputs.append(self.session.arrays[id(array_of.__get__(x))])
                 self._call_as_the_user(outputs[-1])
-            else:
-                answers.append(where.named(x))
+            answers.append(found.get(id(x)) or where.named(x))
         for tensor in self.session.rebound.values():
-            self.after.append(f"rebind({where.named(tensor)}, results[{len(outputs)}])")
+            self.after.append(f"rebind({args.get(id(tensor)) or where.named(tensor)}, results[{len(outputs)}])")
             outputs.append(self.session.arrays[id(array_of.__get__(tensor))])
         put = f"put_together({where.named(self.form)}, [{', '.join(answers)}])"
         self.answer = answers[0] if self.form is VALUE else put
@@ -289,33 +342,51 @@ class Replay:
         gradients = [x for x, _ in self.filled]
         self.backend, inputs = self.session.backend, [x for x, _ in self.inputs]
         is_host = self.backend is numpy_backend
+        written = {i.target.root for i in self.session.instructions if i.target is not None}
         self.program = Program(self.session.instructions, [*outputs, *gradients], inputs, is_host)
         filled = [(self.program.now(x), name) for x, name in self.filled]
         sources = list(self.session.sources.values())
         self.live = [name for name in self.live if self.program.uses(name)]
         self.numbers, self.generators = [self.session.live[n] for n in self.live], [x.generator for x in sources]
         self.text: Text | None = None
+        self.device: DeviceStep | None = None
         if is_host:
             self.text = Text(self.program, self.inputs, filled, [*self.live, *[x.name for x in sources]], outputs)
             self.source = source(self.text, f"The step `{self.title}`, as recorded.")
             program = _executed(self.source, f"<captured {self.title} {id(self)}>")
         else:
-            launches = Launches(self.program, inputs, self.live, [*outputs, *gradients])
-            self.source, program = str(launches), {"step": launches}
+            index = self.backend.index_of(next(iter(self.session.arrays.values())).array)
+            numbers, fixed = hold_numbers(self.program.body, self.backend, index)
+            self.entry.terms += [f"{text} == {value!r}" for text, value in fixed.items()]
+            self.entry.space["precision"] = backends.float32_matmul_precision
+            self.entry.terms.append(f"precision() == {backends.float32_matmul_precision()!r}")
+            self.device = DeviceStep(
+                self.program,
+                inputs,
+                outputs,
+                gradients,
+                numbers,
+                self.live,
+                self.generators,
+                self.backend,
+                index,
+                self.title,
+            )
+            self.source, program = str(self.device.launches), {"step": self.device}
         where = self.entry
-        written = {i.target.root for i in self.program.body if i.target is not None}
-        self.written = [f"s{n}" for n, (_, x, _) in enumerate(self.session.states) if x.root in written]
+        self.roots = {f"s{n}": x.root for n, (_, x, _) in enumerate(self.session.states)}
+        self.written = [name for name, root in self.roots.items() if root in written]
         tensors = [f"t{i}" for i in range(len(filled))]
         arrays = [f"d{i}" for i in range(len(filled))]
-        if self.written:
-            places = [f"a{i}" for i, x in enumerate(self.leaves) if isinstance(x, (Tensor, np.ndarray))]
-            owner = "id({x} if {x}.base is None else {x}.base)" if is_host else "storage({x})"
-            where.terms += [f"{owner.format(x=x)} not in written" for x in places]
-        arguments = [*self.arguments, *(arrays if is_host else ()), *self.live]
+        changing = self._apart(written, "(id({0}) if {0}.base is None else storage({0}))")
+        arguments = [*self.arguments, *(arrays if is_host else ()), *self.live, *(() if is_host else self.filling)]
         arguments += [f"{where.named(source.generator)}.source" for source in sources if is_host]
-        held = [f"count({t}) > tensors_held or count({d}) > arrays_held" for t, d in zip(tensors, arrays) if is_host]
+        held = []  # by others than the leaves
+        for t, d, leaves in zip(tensors, arrays, self.holders) if is_host else ():
+            known = " + ".join(["tensors_held", *[f"({leaf}.grad is {t})" for leaf in leaves]])
+            held.append(f"count({t}) > {known} or count({d}) > arrays_held")
         if not is_host:
-            made = [f"{t} = tensor(results[{len(outputs) + i}], None)" for i, t in enumerate(tensors)]
+            made = [f"{t} = results[{len(outputs) + i}]" for i, t in enumerate(tensors)]
             self.after = [*made, *self.after]
         lines = [
             f"def run({', '.join([f'x{i}' for i in range(len(self.leaves))])}):",
@@ -325,14 +396,17 @@ class Replay:
             "\n".join([f"            {'and ' if i else ''}{term}" for i, term in enumerate(where.terms)]),
             "        ):",
             "            return MISS",
-            "    except (AttributeError, LookupError):",
+            "    except (AttributeError, LookupError, ValueError):",
             "        return MISS",
             *([f"    if {' or '.join(held)}:", "        renew()"] if held else []),
-            "    try:" if "Changed" in program else "    if True:",
+            "    try:",
             f"        results = step({', '.join(arguments)})",
             *(["    except Changed:", "        return MISS"] if "Changed" in program else []),
+            "    except BaseException:",  # what the gradients hold now is nothing
+            *[f"        {leaf}.grad = None" for leaves in self.holders for leaf in leaves],
+            "        raise",
             *[f"    {line}" for line in self.after],
-            *(["    mark()"] if self.written else []),
+            *([f"    mark({', '.join(changing)})"] if self.written or changing else []),
             f"    return {self.answer}",
         ]
         where.space.update(
@@ -354,6 +428,21 @@ class Replay:
         exec(compile("\n".join(lines), f"<head of {self.title}>", "exec"), where.space)
         self.run = where.space["run"]
 
+    def _apart(self, written: set[int], owner: str) -> list[str]:
+        """Ask that what the step writes shares no memory with anything that it did not share it with when it was
+        recorded. Returns how the head finds the memory written of arguments and gradients."""
+        where, own = self.entry, {self.roots[name] for name in self.written}
+        if self.written:
+            where.terms.append("apart")
+            where.terms += [f"{owner.format(x)} not in written" for traced, x in self.moving if traced.root not in own]
+        changing = [(traced.root, x) for traced, x in self.moving if traced.root in written]
+        for root, x in changing:
+            others = [y for traced, y in self.moving if traced.root != root]
+            where.terms += [f"{owner.format(x)} != {owner.format(y)}" for y in others]
+            if root not in self.roots.values():
+                where.terms.append(f"{owner.format(x)} not in owned")
+        return [owner.format(x) for _, x in changing]
+
     # -- running
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -373,25 +462,27 @@ class Replay:
     def _renew(self) -> None:
         """New memory for the gradients, because somebody still holds those of an earlier step."""
         space = self.entry.space
-        arrays = [np.ndarray(shape, dtype, strides=strides) for shape, dtype, strides in self.layouts]
-        for i, array in enumerate(arrays):
-            space[f"d{i}"], space[f"t{i}"] = array, from_array(array, None)
-        del arrays
+        for i, (shape, dtype, strides) in enumerate(self.layouts):
+            space[f"d{i}"] = np.ndarray(shape, dtype, strides=strides)
+            space[f"t{i}"] = from_array(space[f"d{i}"], None)
         if self.layouts:
             space["arrays_held"] = getrefcount(space["d0"])
-            space["tensors_held"] = getrefcount(space["t0"]) + 1  # and the leaf
+            space["tensors_held"] = getrefcount(space["t0"])
 
     def _note_written(self) -> None:
-        """Which memory of the state a replay writes."""
-        owners = [self.backend.storage(self.entry.space[name]) for name in self.written]
-        self.keys = [(self.backend.array_type, owner) for owner in owners]
-        self.entry.space["written"] = set(owners)
+        """Which memory of the state a replay writes, and whether something else lies there too."""
+        space, storage = self.entry.space, self.backend.storage
+        places = {(storage(space[name]), root) for name, root in self.roots.items()}
+        written = {storage(space[name]) for name in self.written}
+        self.keys = [*written]
+        shared = [owner for owner, _ in places if owner in written]
+        space.update(written=written, owned={owner for owner, _ in places}, apart=len(shared) == len(written))
 
-    def _mark(self) -> None:
-        """Note that the state has been written, as any change in place is."""
+    def _mark(self, *owners: int) -> None:
+        """Note that the state, and this memory, has been written, as any change in place is."""
         now, entries = tick(), writes.entries
         writes.last = now
-        for key in self.keys:
+        for key in [*self.keys, *owners] if owners else self.keys:
             have = entries.get(key)
             entries[key] = (now, have[1] if have else 0, "a captured step", None)
 

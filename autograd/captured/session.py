@@ -7,6 +7,10 @@ closure): replays find it again by its identity. Nothing of this costs anything 
 
 from __future__ import annotations
 
+import builtins
+import functools
+import keyword
+import re
 import threading
 import weakref
 from typing import Any, cast
@@ -19,11 +23,19 @@ from ..engine import Node
 from ..observe import CaptureError, Observer
 from ..random import Generator
 from ..tensor import Tensor
+from ..writes import writes
 from . import dialect
 from .trace import Number, Recording, Traced, here, place, refuse
 
 _array: Any = Tensor.__dict__["_array"]
+_node: Any = Tensor.__dict__["_node"]
+_leaf: Any = Tensor.__dict__["_leaf"]
 _grad: Any = Node.__dict__["grad"]
+
+_TAKEN = {*"np place at to beside done workers memory step count renew mark rebind put_together storage tensor".split()}
+_TAKEN |= {*"mode dtypes backends leaves written owned apart same all_are results tensors_held arrays_held".split()}
+_TAKEN |= {*keyword.kwlist, *dir(builtins)}
+"""What a live number cannot be called in a program, or its head."""
 
 UNREAD = object()
 """The gradient a leaf began with, where the step did not ask."""
@@ -35,17 +47,26 @@ class Source:
     def __init__(self, generator: Generator, name: str) -> None:
         self.generator, self.name = generator, name
 
+    def __repr__(self) -> str:
+        return self.name
+
 
 class Session(Recording):
     """A step that is being recorded.
 
-    args: the tensors among the step's arguments. states: (tensor, traced, node) of every tensor that was there before
-    and was read. rebound: those whose array was replaced. starts: for each leaf whose gradient was read or set, what
-    it began with. born: weak references to all tensors made. sources: the generators drawn from."""
+    args: the tensors among the step's arguments. given: their arrays. states: (tensor, traced, node) of every tensor
+    that was there before and was read. nodes: of every such tensor that was asked whether it requires grad, what it
+    was. leafless: those that never did, and were asked for a gradient. rebound: those whose array was replaced.
+    starts: for each leaf whose gradient was read or set, what it began with. born: weak references to all tensors
+    made. sources: the generators drawn from."""
 
     def __init__(self, args: list[Any]) -> None:
         super().__init__()
         self.args = args
+        self.given: list[Any] = []
+        self.nodes: dict[int, tuple[Tensor, Node | None]] = {}
+        self.hooks: dict[Node, list[Any]] = {}
+        self.leafless: dict[int, Tensor] = {}
         self.states: list[tuple[Tensor, Traced, Node | None]] = []
         self.rebound: dict[int, Tensor] = {}
         self.starts: dict[Node, Any] = {}
@@ -58,7 +79,10 @@ class Session(Recording):
         self._own_nodes: set[int] = set()
         for i, x in enumerate(args):
             array = _array.__get__(x) if isinstance(x, Tensor) else x
+            self.given.append(array)
             self.stay_on(array)
+            if isinstance(x, Tensor) and x._node is not None:
+                self.hooks[x._node] = _hooks(x._node)
             self._known.add(id(x))
             traced = self.traced(array)
             if traced.source is None:
@@ -80,8 +104,9 @@ class Session(Recording):
         known = id(array) in self.arrays
         traced = self.traced(array)
         if id(tensor) not in self._known:
+            self.asked(tensor, _node.__get__(tensor))
             self._known.add(id(tensor))
-            node = tensor._node
+            node = self.nodes[id(tensor)][1]
             if node is not None and node.op is not None:
                 refuse(
                     f"a tensor of shape {list(tensor.shape)} computed outside the step, with a graph of its own",
@@ -99,7 +124,7 @@ class Session(Recording):
         except AttributeError:
             self.born.append((weakref.ref(tensor), place()[1]))
         else:
-            if id(tensor) not in self._own_tensors():
+            if id(tensor) not in self.own_tensors():
                 self.rebound[id(tensor)] = tensor
         self._known.add(id(tensor))
         if isinstance(array, Traced):
@@ -107,12 +132,46 @@ class Session(Recording):
                 self.kept.append(array.array)
                 array.array = np.asarray(array.array)
                 self.arrays[id(array.array)] = array
+                self._roots[self.backend.storage(array.array)] = array.root
             return array.array
         self.operand(array)
         return array
 
-    def _own_tensors(self) -> set[int]:
+    def reads(self, array: Any) -> bool:
+        """Whether the step computes with the memory of an array."""
+        return self.backend.storage(array) in self._roots
+
+    def own_tensors(self) -> set[int]:
+        """The identities of the tensors that the step has made, and that are still there."""
         return {id(tensor) for ref, _ in self.born if (tensor := ref()) is not None}
+
+    def was_there(self, tensor: Tensor) -> bool:
+        """Whether a tensor that has been asked for something is older than the step."""
+        return id(tensor) in self.nodes or any([tensor is x for x in self.args])
+
+    def asked(self, tensor: Tensor, node: Node | None) -> None:
+        """Somebody reads, or is about to change, how a tensor came to be."""
+        if id(tensor) not in self._known and id(tensor) not in self.nodes:
+            self.nodes[id(tensor)] = tensor, node
+            if node is not None:
+                self.hooks[node] = _hooks(node)
+
+    def changed(self) -> list[tuple[str, Any, Any]]:
+        """The tensors, arguments aside, that now require grad and did not, or the other way round."""
+        found = [tensor for tensor, node in self.nodes.values() if _node.__get__(tensor) is not node]
+        found += [tensor for key, tensor in self.leafless.items() if key in self.nodes and hasattr(tensor, "_leaf")]
+        changed = [f"requires_grad of a tensor of shape {list(tensor.shape)}" for tensor in found]
+        changed += [
+            f"the hooks of a tensor of shape {node.shape}" for node, was in self.hooks.items() if _hooks(node) != was
+        ]
+        return [(called, (), ()) for called in changed]
+
+    def is_stale(self) -> bool:
+        """Whether the step has left a leaf that knows nothing of a gradient written into its memory: whoever uses it
+        next must raise."""
+        leaves = [(_node.__get__(tensor), traced.array) for tensor, traced, _ in self.states]
+        leaves += [(_node.__get__(x), array) for x, array in zip(self.args, self.given) if isinstance(x, Tensor)]
+        return any([node is not None and writes.is_stale(node, array) for node, array in leaves])
 
     # -- gradients
 
@@ -163,10 +222,11 @@ class Session(Recording):
             if all(type(x) in (int, float) for x in numbers):
                 name = next((n for n, place in self.live.items() if place[0] is group and place[1] == key), None)
                 if name is None:
-                    name, number = key, 1
+                    stem = re.sub(r"\W", "_", f"{key}_" if key in _TAKEN or key[1:].isdigit() else key)
+                    name, number = stem, 1
                     while name in self.live:
                         number += 1
-                        name = f"{key}_{number}"
+                        name = f"{stem}_{number}"
                     self.live[name] = (group, key)
                 if isinstance(value, (tuple, list)):
                     made[key] = type(value)(Number(f"{name}[{i}]", x) for i, x in enumerate(value))
@@ -195,6 +255,11 @@ class Session(Recording):
                 _leave()
 
 
+def _hooks(node: Node) -> list[Any]:
+    tables = list((node.hooks or {}).items())
+    return [(key, *(x.values() if isinstance(x, dict) else (x,))) for key, x in tables]
+
+
 class _Settings(dict[str, Any]):
     """An optimizer's settings while a step is recorded: they may be read, not changed."""
 
@@ -220,6 +285,44 @@ class _WatchedArray:
     def __set__(self, tensor: Any, array: Any) -> None:
         session = here.recording
         _array.__set__(tensor, array if session is None else session.assigned(tensor, array))  # type: ignore[attr-defined]
+
+
+class _WatchedNode:
+    """Takes the place of `Tensor._node`."""
+
+    def __get__(self, tensor: Any, kind: Any = None) -> Any:
+        if tensor is None:
+            return self
+        node, session = _node.__get__(tensor), here.recording
+        if session is not None:
+            session.asked(tensor, node)  # type: ignore[attr-defined]
+        return node
+
+    def __set__(self, tensor: Any, node: Any) -> None:
+        if here.recording is not None:
+            getattr(tensor, "_node", None)  # what it was is noted
+        _node.__set__(tensor, node)
+
+
+class _WatchedLeaf:
+    """Takes the place of `Tensor._leaf`, which is missing as long as a tensor has never required grad."""
+
+    def __get__(self, tensor: Any, kind: Any = None) -> Any:
+        if tensor is None:
+            return self
+        try:
+            return _leaf.__get__(tensor)
+        except AttributeError:
+            session = here.recording
+            if session is not None and session.was_there(tensor):  # type: ignore[attr-defined]
+                session.leafless[id(tensor)] = tensor  # type: ignore[attr-defined]
+            raise
+
+    def __set__(self, tensor: Any, node: Any) -> None:
+        _leaf.__set__(tensor, node)
+
+    def __delete__(self, tensor: Any) -> None:
+        _leaf.__delete__(tensor)
 
 
 class _WatchedGradient:
@@ -279,6 +382,8 @@ class _Draws:
     def __getattr__(self, name: str) -> Any:
         if not hasattr(self._source, name):
             raise AttributeError(name)
+        if name == "mask":  # of a GPU's sources only
+            return functools.partial(self._draw, name)
         return refuse(f"{name} of a random generator", "do it outside the step")
 
 
@@ -293,8 +398,11 @@ class _Making:
         return getattr(dialect if is_recorded else self._backend, name)
 
 
+_SLOTS = (_array, _node, _leaf, _grad)
 _WATCHED: list[tuple[type, str, Any]] = [
     (Tensor, "_array", _WatchedArray()),
+    (Tensor, "_node", _WatchedNode()),
+    (Tensor, "_leaf", _WatchedLeaf()),
     (Node, "grad", _WatchedGradient()),
     (Generator, "source", _WatchedSource()),
 ]
@@ -308,7 +416,7 @@ def _watch() -> None:
 
 
 def _leave() -> None:
-    for kind, name, slot in ((Tensor, "_array", _array), (Node, "grad", _grad)):
+    for kind, name, slot in zip((Tensor, Tensor, Tensor, Node), ("_array", "_node", "_leaf", "grad"), _SLOTS):
         setattr(kind, name, slot)
     del Generator.source  # type: ignore[misc]
     for where, backend in backends._loaded.items():
@@ -328,6 +436,10 @@ class Names(Observer):
         super().__enter__()
         self.everything: list[Any] = []
         return self
+
+    def before(self, op: Any, operands: Any) -> Any:
+        """A setting that an operator is given is a plain number; the recording holds while it stays as it is."""
+        return [x.settled() if isinstance(x, Number) else x for x in operands]
 
     def enter(self, module: Any, args: tuple[Any, ...]) -> None:
         if not any(module is one for one in self.everything):

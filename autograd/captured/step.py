@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
+import backends
+
 from .. import dtypes
 from ..engine import mode
 from ..observe import CaptureError, observers, watching
+from ..random import default_generator
 from ..tensor import Tensor
 from ..tree import take_apart
 from .guards import Guards
@@ -28,7 +31,7 @@ _MANY = 16  # recordings of one step after which a warning says so
 
 
 def capture(step: Callable[..., Any]) -> CapturedStep:
-    """A step that runs as straight-line NumPy: recorded once, replayed from then on. Also a decorator.
+    """A step that runs as straight-line array code: recorded once, replayed from then on. Also a decorator.
 
     step: a function of tensors (and plain values) that does a whole step: forward, backward, update. It may use any
     model, optimizer and other tensors, which stay what they are: the state, which every call reads and changes.
@@ -41,6 +44,9 @@ def capture(step: Callable[..., Any]) -> CapturedStep:
     What a replay would do wrong raises CaptureError when it is recorded, with the line: branching on the value of a
     tensor, printing it, ``item()``, drawing from Python's `random`, changing a Python variable or keeping a tensor for
     later. Tensors that the step returns have no graph.
+
+    On a GPU the program becomes one CUDA graph, launched as one thing from the second replay on. The gradients that it
+    leaves on parameters are written over by the next replay, unless somebody else holds them.
 
     >>> import autograd
     >>> w = autograd.ones(2, requires_grad=True)
@@ -71,10 +77,10 @@ class CapturedStep:
         self.traces = 0
         self.programs: list[Replay] = []
         self._lock = threading.Lock()
-        self._unfinished = False  # whether the last recording made something that it kept
+        self._unfinished: set[str] = set()  # for which arguments the last recording made something that it kept
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if observers and watching():  # a tool wants to see each operator
+        if observers and not all([observer.replays for observer in watching()]):
             return self.function(*args, **kwargs)
         if kwargs:
             bound = inspect.signature(self.function).bind(*args, **kwargs)
@@ -91,6 +97,10 @@ class CapturedStep:
             return self._record(args, kwargs)
         finally:
             self._lock.release()
+
+    def __del__(self) -> None:
+        for replay in getattr(self, "programs", ()):
+            replay.entry.space.clear()  # the head and its names hold each other, and with them a device's memory
 
     def __get__(self, instance: Any, kind: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -121,11 +131,13 @@ class CapturedStep:
                 "tensor",
                 stacklevel=3,
             )
+        for device in backends.in_use():
+            default_generator(device)  # made when first drawn from, which is not to be inside the step
         leaves: list[Any] = []
         spec = take_apart((args, kwargs), leaves)
         tensors = [x for x in leaves if isinstance(x, (Tensor, np.ndarray))]
         before = [x._node if isinstance(x, Tensor) else None for x in tensors]
-        session, guards = Session(tensors), Guards(self.function)
+        session, guards = Session(tensors), Guards(self.function, leaves)
         names, setting = Names(session), (mode.recording, dtypes.get_default_dtype())
         with session, names, guards:
             result = self.function(*args, **kwargs)
@@ -133,16 +145,27 @@ class CapturedStep:
             guards.add_module(module, type(module).__name__)
         for optimizer in names.optimizers:
             guards.add_optimizer(optimizer)
-        guards.finish()
         results: list[Any] = []
         form = take_apart(result, results)
-        lasting = {id(tensor) for tensor, _, _ in session.states} | {id(x) for x in session.args}
-        for x in results:
-            if isinstance(x, Tensor) and id(x) not in lasting:
-                x._node = None
+        iterator = next((x for x in results if hasattr(x, "__next__") or hasattr(x, "__await__")), None)
+        if iterator is not None:
+            raise CaptureError(
+                f"the step {getattr(self.function, '__name__', '')!r} returns a {type(iterator).__name__}, which runs "
+                "later: return a list, or the tensors themselves"
+            )
+        own = session.own_tensors()
+        for x in [*results, *[gradient_of.__get__(node) for node in session.starts]]:
+            if id(x) in own:
+                x._node = None  # what a replay leaves has no graph
         names.nodes.clear()
-        self._check(session, guards, results)
-        if self._unfinished:  # the next call, which finds what this one has made, will tell
+        again: list[Any] = []
+        if take_apart((args, kwargs), again) != spec or any([x is not y for x, y in zip(leaves, again)]):
+            guards.others.append("a list or dict among its arguments")
+        if (mode.recording, dtypes.get_default_dtype()) != setting:
+            guards.others.append("whether operators are recorded, or the default dtype")
+        plain = [x if isinstance(x, (bool, int, float, str)) else getattr(x, "shape", id(x)) for x in leaves]
+        is_unfinished = self._is_unfinished(session, guards, results, repr((spec, plain)))
+        if is_unfinished or session.is_stale():  # the next call, which finds what this one has made, will tell
             session.forget()
             return result
         parameters = [*inspect.signature(self.function).parameters]
@@ -152,9 +175,10 @@ class CapturedStep:
         del self.programs[_KEPT:]
         return result
 
-    def _check(self, session: Session, guards: Guards, results: list[Any]) -> None:
-        """Raise for what the step has changed in Python and a replay would not."""
-        changed = guards.changed()
+    def _is_unfinished(self, session: Session, guards: Guards, results: list[Any], given: str) -> bool:
+        """Raise for what the step has changed in Python and a replay would not. Other values than numbers it may change
+        once, for such arguments: True if it has."""
+        changed = guards.changed() + session.changed()
         numbers = [x for x in changed if isinstance(x[1], (int, float, str)) and not isinstance(x[1], bool)]
         known = {id(x) for x in results} | {id(gradient_of.__get__(node)) for node in session.starts}
         kept = [(x, line) for ref, line in session.born if (x := ref()) is not None and id(x) not in known]
@@ -162,8 +186,8 @@ class CapturedStep:
             gc.collect()
             del kept[:]
             kept = [(x, line) for ref, line in session.born if (x := ref()) is not None and id(x) not in known]
-        if numbers or (self._unfinished and (changed or kept)):
-            self._unfinished = False
+        if numbers or (given in self._unfinished and (changed or kept)):
+            self._unfinished.discard(given)
             if changed:
                 called, was, now = (numbers or changed)[0]
                 what = f"it changes `{called}`" + (f" from {was!r} to {now!r}" if numbers else "")
@@ -177,7 +201,8 @@ class CapturedStep:
                 "Do it outside the step, on what the step returns; or write into a tensor that is there already, with "
                 "copy_()"
             )
-        self._unfinished = bool(changed or kept)
+        (self._unfinished.add if changed or kept else self._unfinished.discard)(given)
+        return given in self._unfinished
 
     def __str__(self) -> str:
         from .table import table

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .chains import Chain, result_of
+from .generated import Kernel
 from .source import source as whole
+from .trace import is_view
 
 _RUNS = 7
 
@@ -18,7 +21,7 @@ def table(replay: Any) -> str:
     """The instructions of a replay, in order; the times are medians of some runs on copies of the state."""
     text, program = replay.text, replay.program
     if text is None:
-        return f"{replay.title}: {len(program.body)} launches of {program.recorded} recorded\n{replay.source}"
+        return _launches(replay)
     spent = _times(replay)
     head = (
         f"{replay.title}: {len(text.rows)} instructions of {program.recorded} recorded, {sum(spent) * 1e6:.1f} us; "
@@ -35,13 +38,38 @@ def table(replay: Any) -> str:
         line = (
             line.split("\n")[-1].strip() if not isinstance(i, Chain) else f"{len(i.instructions)} in blocks: {about(i)}"
         )
-        rows.append((f"{seconds * 1e6:.1f}", result, line if len(line) < 70 else f"{line[:67]}...", i.section, i.about))
-    widths = [max(len(row[n]) for row in rows) for n in range(4)]
-    lines = [
-        "  ".join([row[0].rjust(widths[0]), *[row[n].ljust(widths[n]) for n in (1, 2, 3)], row[4]]).rstrip()
-        for row in rows
-    ]
-    return "\n".join([head, *lines])
+        rows.append((f"{seconds * 1e6:.1f}", result, _short(line), i.section, i.about))
+    return "\n".join([head, *_aligned(rows, "><<<<")])
+
+
+def _launches(replay: Any) -> str:
+    """The launches of a replay on a device, in order. Views are none."""
+    program = replay.program
+    body = [i for i in replay.device.launches.body if not is_view(i)]
+    calls = len([i for i in program.body if not is_view(i)])
+    head = (
+        f"{replay.title}: {len(body)} launches for {calls} calls, of {program.recorded} instructions recorded; "
+        f"{replay.device}"
+    )
+    rows = [("result", "launch", "section", "of")]
+    for i in body:
+        result = ", ".join([f"{x.dtype}{list(x.shape)}" for x in i.results()])
+        line = i.op
+        if isinstance(i, Kernel):
+            line = " ".join([inner.op for inner in i.every[: len(i.every) // len(i.parts)]])
+            line = f"{len(i.parts)} x {line}" if len(i.parts) > 1 else line
+        rows.append((_short(result), _short(line), i.section, i.about))
+    return "\n".join([head, *_aligned(rows, "<<<<")])
+
+
+def _short(text: str) -> str:
+    return text if len(text) < 70 else f"{text[:67]}..."
+
+
+def _aligned(rows: Sequence[tuple[str, ...]], sides: str) -> list[str]:
+    """Columns of texts, each to the left (<) or right (>)."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(sides))]
+    return ["  ".join([f"{x:{side}{n}}" for x, side, n in zip(row, sides, widths)]).rstrip() for row in rows]
 
 
 def about(chain: Chain) -> str:

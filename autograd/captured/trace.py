@@ -56,8 +56,18 @@ class Instruction:
                 found += [leaf for leaf in leaves(x) if isinstance(leaf, Traced)]
         return found
 
+    def results(self) -> list[Traced]:
+        """What it gives, or writes into."""
+        return [*self.outs, *([self.target] if self.target is not None else [])]
+
     def __repr__(self) -> str:
-        return f"{self.outs} = {self.op}{self.args}{self.kwargs or ''}"
+        given = ", ".join([*[repr(x) for x in self.args], *[f"{key}={x!r}" for key, x in self.kwargs.items()]])
+        return f"{', '.join([repr(x) for x in self.results()]) or 'nothing'} = {self.op}({given})"
+
+
+def is_view(i: Instruction) -> bool:
+    """Whether an instruction gives a view of what it reads, and so computes nothing."""
+    return bool(i.outs) and i.target is None and any(x.root == i.outs[0].root for x in i.reads())
 
 
 def leaves(x: Any) -> list[Any]:
@@ -139,6 +149,10 @@ class Number:
 
     def __int__(self) -> int:
         return int(self._holds(f"int({self.text})", int(self.value)))
+
+    def settled(self) -> Any:
+        """The number of now, as a plain one."""
+        return int(self) if type(self.value) is int else float(self)
 
     __index__ = __int__
     __hash__ = None  # type: ignore[assignment]

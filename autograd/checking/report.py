@@ -108,7 +108,7 @@ class Report:
         """What was checked, in words: the operator, if the function is a single one."""
         if len(self.operators) == 1:
             return self.operators[0]
-        return "the function" + (f" of {', '.join(self.operators[:8])}" if self.operators else "")
+        return "the function" + (f" ({', '.join(self.operators[:8])})" if self.operators else "")
 
     def summary(self) -> str:
         """The outcome in one sentence."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from backends import device_of
 
 from ..engine import Node, Pick
+from ..observe import multiply_adds
 from ..tensor import Tensor
 from .formulas import formula, rule, written
 from .modules import Modules
@@ -138,7 +138,7 @@ def _connect(
         shown = [f"{k}={x}" for k, x in node.attrs.items() if len(x) <= 12 and not (whole and k == "axis")]
         node.formula = written(op.name, written_as, shown)
         shapes = {k: nodes[index[x]].shape for k, x in inputs if not isinstance(x, str)}
-        node.flops = _multiply_adds(op.name, shapes, node.shape)
+        node.flops = multiply_adds(op.name, shapes.get(0), shapes.get(1), node.shape, node.attrs)
     for k, x in inputs:
         if isinstance(x, str):
             continue
@@ -179,24 +179,6 @@ def _put_gradients(nodes: list[GraphNode], edges: list[GraphEdge], walk: Walk, v
     for node, source in zip(nodes, walk.sources):
         if isinstance(source, Node):
             node.gradient, node.accumulated = values.gradient(source, uses.get(source, []))
-
-
-def _multiply_adds(operator: str, shapes: Mapping[int, tuple[int, ...]], out: tuple[int, ...]) -> int:
-    """The multiply-adds of a product, from the shapes of its inputs; 0 for others, and where they are unknown."""
-    if not {0, 1} <= shapes.keys():
-        return 0
-    first, second = shapes[0], shapes[1]
-    if operator in ("matmul", "linear"):
-        return math.prod(out) * first[-1]
-    if operator == "convolve":
-        return math.prod(out) * math.prod(second[1:])
-    if operator == "convolve_input":  # the transposed convolution
-        return math.prod(first) * math.prod(second[1:])
-    if operator == "attention":
-        return 2 * math.prod(first) * second[-2]
-    if operator in ("rnn", "gru", "lstm"):
-        return math.prod(first[:-1]) * math.prod(second)
-    return 0
 
 
 def _shown_path(file: str) -> str:

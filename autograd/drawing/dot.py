@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import TYPE_CHECKING, Any
 
 from .fold import Arrow, Box, Picture, fold
@@ -97,7 +98,10 @@ class _Drawing:
                 rows = [title]
                 if size := self.graph.modules[module].parameters * count:
                     rows.append(_small(f"{size_text(size)} parameters"))
-                cells = [f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in rows]
+                # As much room beside a short title: the arrow into the first box then passes it by.
+                width = 7 * len(re.sub("<.*?>", "", title))
+                beside = f'<TD WIDTH="{width}"></TD>' if width < 170 else ""
+                cells = [f'<TR><TD ALIGN="LEFT">{row}</TD>{beside}</TR>' for row in rows]
                 with into.subgraph(name=f"cluster_{module}") as inner:
                     inner.attr(
                         label=f"<{_table(cells)}>",

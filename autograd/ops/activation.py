@@ -16,8 +16,10 @@ from backends import Array, Namespace
 
 from .. import dtypes
 from ..inplace import add_own, mul_own
+from ..observe import as_one
 from ..registry import operator
 from ..tensor import Tensor
+from .shape import refuse_others
 from .transcendental import _EXP_LIMIT, _logistic
 
 __all__ = [  # fmt: skip
@@ -35,8 +37,13 @@ __all__ = [  # fmt: skip
 
 
 def _floating(name: str, input: Tensor) -> Tensor:
-    """The input; raises RuntimeError unless it is floating."""
-    if not dtypes.is_floating(input.dtype):
+    """The input; raises RuntimeError unless it is floating, TypeError unless it is a tensor."""
+    try:
+        is_floating = dtypes.is_floating(input.dtype)
+    except AttributeError:
+        refuse_others(name, input=input)
+        raise
+    if not is_floating:
         raise RuntimeError(f"{name}: the input must be floating point, not {input.dtype}; cast it with .to()")
     return input
 
@@ -231,6 +238,7 @@ def silu(input: Tensor) -> Tensor:
     return _in_single("silu", _silu, input)
 
 
+@as_one
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta * input)) / beta, a smooth relu.
 

@@ -15,7 +15,7 @@ from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import abs, mul, neg, promote
 from .compare import eq, ge, gt, isnan, isneginf, isposinf, le, logical_or, lt
-from .shape import clone
+from .shape import clone, refuse_others
 from .transcendental import atan2
 
 __all__ = [  # fmt: skip
@@ -127,6 +127,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
             if condition.ndim
             else (_argwhere(condition.reshape(1))[:, 0],)
         )
+    refuse_others("where", condition=condition)
     if condition.dtype != dtypes.bool:
         raise RuntimeError(f"where: the condition must be a bool tensor, not {condition.dtype}")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):

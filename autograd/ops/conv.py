@@ -20,7 +20,7 @@ from backends.windows import Windows
 from ..observe import casting
 from ..registry import operator
 from ..tensor import Tensor
-from .shape import reshape, squeeze, unsqueeze
+from .shape import refuse_others, reshape, squeeze, unsqueeze
 
 __all__ = [  # fmt: skip
     "conv1d",
@@ -49,6 +49,7 @@ def int_tuple(name: str, what: str, value: Any, n: int, least: int = 0) -> tuple
 
 def batched(name: str, input: Tensor, n: int) -> tuple[Tensor, bool]:
     """The input with its batch dimension, and whether that had to be added; RuntimeError if it is not n-d."""
+    refuse_others(name, input=input)
     if input.ndim == n + 1:
         return unsqueeze(input, 0), True
     if input.ndim != n + 2:

@@ -8,19 +8,21 @@ from typing import Any
 from backends import Array, Namespace
 
 from .. import dtypes
+from ..observe import as_one
 from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import sub
 from .compare import ne
 from .join import cat
 from .reduce import sum
-from .shape import normalize_dim
+from .shape import normalize_dim, normalize_dims
 
 __all__ = [  # fmt: skip
     "cumsum",
     "cumprod",
     "cumulative_trapezoid",
     "diff",
+    "gradient",
     "trapezoid",
     "trapz",
 ]
@@ -80,11 +82,13 @@ _cumprod.vjp(_cumprod_vjp)
 # ------------------------------------------------------------------------------------- the public forms
 
 
+@as_one
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """The sums of the elements so far along `dim`. Integers and bools as int64, unless `dtype` says otherwise."""
     return _running(_cumsum, "cumsum", input, dim, dtype)
 
 
+@as_one
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """The products of the elements so far along `dim`. Integers and bools as int64, unless `dtype` says otherwise.
 
@@ -124,6 +128,45 @@ def diff(
 
 def _with(shape: Sequence[int], axis: int, size: int) -> tuple[int, ...]:
     return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> tuple[Tensor, ...]:
+    """The derivative along each dimension of a function known at points: central differences of second order inside,
+    one-sided ones of order `edge_order`, 1 or 2, at the ends.
+
+    spacing: the distance of the points; or for each dimension a number, or a 1-d tensor of their coordinates.
+    dim: one or several dimensions; all by default. Raises RuntimeError for dimensions of fewer than edge_order + 1."""
+    axes = tuple(range(input.ndim)) if dim is None else normalize_dims(dim, input.ndim, "gradient")
+    several = isinstance(spacing, (tuple, list))
+    spacings = list(spacing) if several else [1 if spacing is None else spacing] * len(axes)
+    if len(spacings) != len(axes):
+        raise RuntimeError(f"gradient: expects a spacing for each of {len(axes)} dimensions, but got {len(spacings)}")
+    if edge_order not in (1, 2):
+        raise RuntimeError(f"gradient: edge_order must be 1 or 2, not {edge_order!r}")
+    return tuple([_derivative(input, axis, space, edge_order) for axis, space in zip(axes, spacings)])
+
+
+def _derivative(x: Tensor, axis: int, spacing: Any, edge_order: int) -> Tensor:
+    n = x.shape[axis]
+    if n < edge_order + 1:
+        raise RuntimeError(f"gradient: expects at least {edge_order + 1} points along dimension {axis}, but got {n}")
+    x = x if dtypes.is_floating(x.dtype) else x.to(dtypes.get_default_dtype())
+    if isinstance(spacing, Tensor) and spacing.ndim:
+        if spacing.shape != (n,):
+            raise RuntimeError(f"gradient: expects {n} coordinates along dimension {axis}, not {list(spacing.shape)}")
+        steps = diff(spacing.to(x.dtype)).reshape((-1,) + (1,) * (x.ndim - 1 - axis))
+    else:
+        steps = x.new_ones((n - 1,) + (1,) * (x.ndim - 1 - axis)) * spacing
+    slopes = diff(x, dim=axis) / steps
+    lead = steps.ndim - x.ndim + axis
+    before, after = steps.narrow(lead, 0, n - 2), steps.narrow(lead, 1, n - 2)
+    left, right = slopes.narrow(axis, 0, n - 2), slopes.narrow(axis, 1, n - 2)
+    inside = (left * after + right * before) / (before + after)
+    first, last = slopes.narrow(axis, 0, 1), slopes.narrow(axis, n - 2, 1)
+    if edge_order == 2:  # the slope of the parabola through three points, at the outer one
+        first = 2 * first - inside.narrow(axis, 0, 1)
+        last = 2 * last - inside.narrow(axis, n - 3, 1)
+    return cat([first, inside, last], axis)
 
 
 def _strips(name: str, y: Tensor, x: Tensor | None, dx: float, dim: int) -> tuple[Tensor, int]:

@@ -9,6 +9,7 @@ import builtins
 from typing import Any
 
 from ..creation import arange
+from ..observe import as_one
 from ..tensor import Tensor
 from .arrange import movedim
 from .choose import _where
@@ -106,6 +107,7 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
     return movedim(_replace(matrices, src.to(input.dtype), index=(..., rows, columns)), (-2, -1), (first, second))
 
 
+@as_one
 def trace(input: Tensor) -> Tensor:
     """The sum of the diagonal of a matrix. Raises RuntimeError for anything else."""
     if input.ndim != 2:

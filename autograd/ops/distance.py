@@ -11,18 +11,20 @@ from typing import Any
 from backends import Array, Namespace
 
 from .. import dtypes
+from ..observe import as_one
 from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import abs, sub
 from .choose import where
 from .decompose import _svd
 from .reduce import _kept, amax, amin, sum
-from .shape import normalize_dim, normalize_dims, permute, reshape, unsqueeze
+from .shape import normalize_dim, normalize_dims, permute, refuse_others, reshape, unsqueeze
 
 __all__ = [  # fmt: skip
     "cdist",
     "dist",
     "norm",
+    "pdist",
     "renorm",
 ]
 
@@ -69,6 +71,7 @@ def _vector_norm_vjp(xp: Any, g: Any, input: Any, out: Any, ord: float, axis: An
 _vector_norm.vjp(_vector_norm_vjp)
 
 
+@as_one
 def vector_norm(
     x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, name: str = "vector_norm"
 ) -> Tensor:
@@ -95,6 +98,7 @@ def vector_norm(
     return _vector_norm(x, ord=float(ord), axis=axis, keepdims=keepdim)
 
 
+@as_one
 def matrix_norm(
     A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
@@ -158,6 +162,7 @@ def _extreme(sizes: Tensor, ord: float, dim: int) -> Tensor:
 def check_floating(name: str, *tensors: Tensor) -> None:
     """Raise unless the tensors are of a floating dtype."""
     for x in tensors:
+        refuse_others(name, input=x)
         if not dtypes.is_floating(x.dtype):
             raise RuntimeError(f"{name}: expected a floating point tensor as input, not {x.dtype}; cast it with .to()")
 
@@ -178,11 +183,13 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype, name="norm")
 
 
+@as_one
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The p-norm of input - other, over all elements; the two broadcast."""
     return vector_norm(sub(input, other), p, name="dist")
 
 
+@as_one
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """`input` with each slice along `dim` scaled down to the norm `maxnorm`, if its p-norm is above that."""
     if input.ndim < 2 or p <= 0 or maxnorm < 0:
@@ -195,6 +202,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     return input * where(norms > maxnorm, maxnorm / (norms + 1e-7), 1.0)
 
 
+@as_one
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The distance of every row of `x1` to every row of `x2`: (..., n, d) and (..., m, d) give (..., n, m).
 
@@ -210,3 +218,20 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     rows = reshape(x1, *x1.shape[:-1], 1, x1.shape[-1])
     columns = reshape(x2, *x2.shape[:-2], 1, *x2.shape[-2:])
     return vector_norm(sub(rows, columns), p, -1, name="cdist")
+
+
+@as_one
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of all pairs of rows, (n, features) giving (n * (n - 1) / 2).
+
+    The pairs (0, 1), (0, 2), ... (1, 2), ... in this order. Raises RuntimeError for p < 0 and what is no matrix."""
+    if input.ndim != 2:
+        raise RuntimeError(f"pdist: only supports 2D tensors, got {list(input.shape)}")
+    if p < 0:
+        raise RuntimeError(f"pdist: only supports non-negative p values, not {p}")
+    n = input.shape[0]
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    if not pairs:
+        return input[:0].sum(1)
+    first, second = ([pair[k] for pair in pairs] for k in (0, 1))
+    return norm(input[first] - input[second], p, dim=1)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from backends import Array, Namespace
+from backends import Array
 
 from .. import dtypes
 from ..registry import operator
 from ..tensor import Tensor
+from .shape import refuse_others
 
 __all__ = ["embedding"]
 
 
 @operator
-def _embedding(xp: Namespace, weight: Array, indices: Array, *, padding_idx: int, scale_grad_by_freq: bool) -> Array:
+def _embedding(xp: Any, weight: Array, indices: Array, *, padding_idx: int, scale_grad_by_freq: bool) -> Array:
     """The rows of a table that an index array names."""
+    if xp.reads_are_free and 0 not in indices.shape and xp.min(indices) < 0:
+        raise IndexError(f"index {int(xp.min(indices))} is negative; the table has rows 0 to {weight.shape[0] - 1}")
     return weight[indices]
 
 
@@ -43,6 +46,8 @@ def embedding(
     indices: int64 or int32. padding_idx: a row that gets no gradient; -1 for none. scale_grad_by_freq: divide each
     row's gradient by how often it was chosen. sparse: not offered.
     Raises RuntimeError for what is not an integer index or a matrix, IndexError for a row that does not exist."""
+    if not hasattr(indices, "dtype"):
+        refuse_others("embedding", indices=indices)
     if indices.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(f"embedding: indices must be int64 or int32, not {indices.dtype}")
     if weight.ndim != 2:

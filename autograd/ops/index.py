@@ -137,14 +137,14 @@ def _is_written_back(input: Tensor, place: Any, value: Tensor) -> bool:
     node = value._node
     if node is None or not all([part is None or part is Ellipsis or isinstance(part, (int, slice)) for part in place]):
         return False
-    if mode.unsettled is value:
-        mode.unsettled = None
     if input._node is None:
-        storage = backends.backend_of(input._array).storage
-        is_back = storage(input._array) == storage(value._array)
-        if is_back:
-            input._born = tick()  # it is about to know what was written
-        return bool(is_back)
+        address, there = backends.backend_of(input._array).address, input._array[place]
+        if (there.shape, there.strides, address(there)) != (value.shape, value._array.strides, address(value._array)):
+            return False
+        input._born = tick()  # it is about to know what was written
+        if mode.unsettled is value:
+            mode.unsettled = None
+        return True
     reads = [p for p in node.parents if p is not None and p.op is _getitem and p.parents[0] is input._node]
     return any([p.attrs == {"index": place} for p in reads]) and writes.forgive(input._array, node)
 

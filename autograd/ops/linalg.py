@@ -15,7 +15,7 @@ from .arithmetic import add, mul, sub
 from .choose import where
 from .einsum import einsum, tensordot
 from .join import stack, unbind
-from .shape import normalize_dim, reshape, unsqueeze
+from .shape import normalize_dim, refuse_others, reshape, unsqueeze
 
 __all__ = [  # fmt: skip
     "addbmm",
@@ -116,9 +116,10 @@ def _linear(xp: Namespace, input: Array, weight: Array, bias: Array) -> Array:
 
     Fused, because the product's memory can take the bias, and the gradients come out in the shape of
     their parameters: two products and one sum, with no transposed copies."""
-    if weight.shape[1] != input.shape[-1]:
+    if not input.ndim or weight.shape[1] != input.shape[-1]:
         raise RuntimeError(
-            f"the last size of the input, {input.shape[-1]}, must be in_features of the weight, {weight.shape[1]}"
+            f"the last size of the input, {input.shape[-1] if input.ndim else 'a single number'}, must be in_features "
+            f"of the weight, {weight.shape[1]}"
         )
     out = _by_matrix(xp, input, xp.transpose(weight, (1, 0)))
     if bias is not None:
@@ -215,7 +216,12 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _expect(name: str, first: Tensor, second: Tensor, ndim: int, other_ndim: int) -> None:
-    if first.ndim != ndim or second.ndim != other_ndim:
+    try:
+        fit = first.ndim == ndim and second.ndim == other_ndim
+    except AttributeError:
+        refuse_others(name, input=first, other=second)
+        raise
+    if not fit:
         raise RuntimeError(
             f"{name}: expects tensors of {ndim} and {other_ndim} dimensions, but got shapes {list(first.shape)} and "
             f"{list(second.shape)}"

@@ -9,6 +9,7 @@ from backends import Array, Namespace, backend_of
 
 from .. import dtypes
 from ..inplace import mul_own
+from ..observe import as_one
 from ..registry import operator
 from ..tensor import Tensor
 from .choose import where
@@ -16,7 +17,7 @@ from .compare import ne
 from .index import gather
 from .norm import _total
 from .reduce import mean, sum
-from .shape import normalize_dim, reshape, squeeze, unsqueeze
+from .shape import normalize_dim, refuse_others, reshape, squeeze, unsqueeze
 
 __all__ = [  # fmt: skip
     "cross_entropy",
@@ -101,6 +102,7 @@ def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 
 
 def _along(op: Any, name: str, input: Tensor, dim: int, dtype: Any) -> Tensor:
+    refuse_others(name, input=input)
     if dtype is not None:
         input = input.to(dtype)
     if not dtypes.is_floating(input.dtype):
@@ -136,6 +138,7 @@ def reduced(losses: Tensor, reduction: str) -> Tensor:
 # ------------------------------------------------------------------------------------- classification
 
 
+@as_one
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -158,6 +161,7 @@ def cross_entropy(
     gradient NaN; here it is softmax(input) - onehot(target). Raises ValueError or RuntimeError on shapes and
     dtypes that do not match, IndexError for a class that does not exist (a GPU does not look: its loss is NaN)."""
     name = "cross_entropy"
+    refuse_others(name, input=input, target=target)
     reduction = reduction_of(name, reduction, size_average, reduce)
     if dtypes.is_floating(target.dtype):
         return _with_probabilities(input, target, weight, reduction, label_smoothing)
@@ -235,6 +239,7 @@ def _shares(
     return (share if weight is None else weight.detach()[target] * share), target
 
 
+@as_one
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -254,6 +259,7 @@ def nll_loss(
 def _nll_loss(
     name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str
 ) -> Tensor:
+    refuse_others(name, input=input, target=target)
     if not input.ndim:
         raise RuntimeError(f"{name}: expects an input of shape (n, classes, ...) or (classes), not ()")
     axis = 1 if input.ndim > 1 else 0
@@ -271,7 +277,10 @@ def _nll_loss(
     if not target.numel():
         losses = sum(input, axis)
     else:
-        losses = -squeeze(gather(input, axis, unsqueeze(target.to(dtypes.int64), axis)), axis)
+        try:
+            losses = -squeeze(gather(input, axis, unsqueeze(target.to(dtypes.int64), axis)), axis)
+        except RuntimeError as error:
+            raise IndexError(f"{name}: a target is out of bounds for {input.shape[axis]} classes: {error}") from error
     if share is None:
         return reduced(losses, reduction)
     losses = where(ne(share, 0), losses, 0.0) * share

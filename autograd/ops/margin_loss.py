@@ -7,6 +7,7 @@ import math
 from backends import backend_of
 
 from .. import dtypes
+from ..observe import as_one
 from ..tensor import Tensor
 from .activation import logsigmoid
 from .arithmetic import sub
@@ -31,6 +32,7 @@ __all__ = [  # fmt: skip
 ]
 
 
+@as_one
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along `dim`: x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)).
 
@@ -53,6 +55,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     return norm(x1 - x2 + eps, p, dim=-1, keepdim=keepdim)
 
 
+@as_one
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -77,6 +80,7 @@ def cosine_embedding_loss(
     return reduced(alike + where(eq(target, -1), clamp(cosine - margin, min=0), 0.0), reduction)
 
 
+@as_one
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -123,6 +127,7 @@ def _rows(name: str, input: Tensor, target: Tensor, per_class: bool) -> tuple[Te
     return rows, reshape(target, rows.shape if per_class else rows.shape[:1])
 
 
+@as_one
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -167,6 +172,7 @@ def _numbers(rows: Tensor) -> Tensor:
     return rows.new_tensor(list(range(rows.shape[1])), dtype=dtypes.int64)
 
 
+@as_one
 def multilabel_margin_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Tensor:

@@ -18,6 +18,7 @@ from .. import dtypes
 from ..blocks import in_blocks
 from ..engine import mode
 from ..inplace import add_own, assign, mul_own
+from ..observe import as_one
 from ..registry import operator
 from ..tensor import Tensor
 from .reduce import mean as _mean_of
@@ -259,6 +260,7 @@ def instance_norm(
     return out
 
 
+@as_one
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -277,6 +279,8 @@ def layer_norm(
 
 def _trailing(name: str, input: Tensor, normalized_shape: Any, **parameters: Any) -> tuple[int, ...]:
     """normalized_shape as a tuple, after a check that it ends the input's shape and is the parameters'."""
+    if not isinstance(normalized_shape, (tuple, list)):
+        raise TypeError(f"{name}: normalized_shape must be a tuple of ints, not {normalized_shape!r}")
     shape = tuple(normalized_shape)
     _check_floating(name, input)
     if not shape or input.shape[max(input.ndim - len(shape), 0) :] != shape:
@@ -290,6 +294,7 @@ def _trailing(name: str, input: Tensor, normalized_shape: Any, **parameters: Any
     return shape
 
 
+@as_one
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-05
 ) -> Tensor:
@@ -312,6 +317,7 @@ def group_norm(
     return reshape(out, input.shape)
 
 
+@as_one
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:

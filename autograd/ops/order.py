@@ -14,6 +14,7 @@ from backends import Array, Namespace
 
 from .. import dtypes
 from ..engine import handed
+from ..observe import as_one
 from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import lerp
@@ -152,6 +153,7 @@ def _middle(name: str, input: Tensor, dim: int | None, keepdim: bool, ignore_nan
     return _median(reshape(input, (-1,)), ignore_nan=ignore_nan)
 
 
+@as_one
 def quantile(
     input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Any
 
 from backends import Array, Namespace, backend_of
 
+from ..inplace import add_own, mul_own
+from ..observe import as_one
 from ..registry import operator
 from ..tensor import Tensor
 from .activation import logsigmoid
@@ -42,8 +44,8 @@ def _mse_loss(xp: Namespace, input: Array, target: Array) -> Array:
 
 
 _mse_loss.vjp(
-    input=lambda xp, g, input, target: 2 * g * (input - target),
-    target=lambda xp, g, input, target: 2 * g * (target - input),
+    input=lambda xp, g, input, target: mul_own(mul_own(input - target, 2), g),
+    target=lambda xp, g, input, target: mul_own(mul_own(target - input, 2), g),
 )
 
 
@@ -53,12 +55,12 @@ def _huber_loss(xp: Namespace, input: Array, target: Array, *, delta: float) -> 
     difference held between -delta and delta: finite even where the loss is not."""
     d = xp.abs(input - target)
     near = xp.minimum(d, delta)
-    return near * (d - 0.5 * near)
+    return mul_own(add_own(d, near * -0.5), near)
 
 
 _huber_loss.vjp(
-    input=lambda xp, g, input, target, delta: g * xp.minimum(xp.maximum(input - target, -delta), delta),
-    target=lambda xp, g, input, target, delta: g * xp.minimum(xp.maximum(target - input, -delta), delta),
+    input=lambda xp, g, input, target, delta: mul_own(xp.minimum(xp.maximum(input - target, -delta), delta), g),
+    target=lambda xp, g, input, target, delta: mul_own(xp.minimum(xp.maximum(target - input, -delta), delta), g),
 )
 
 
@@ -96,6 +98,7 @@ def _pair(name: str, input: Tensor, target: Tensor) -> None:
         )
 
 
+@as_one
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -125,6 +128,7 @@ def _weighted(name: str, losses: Tensor, input: Tensor, weight: Tensor | None, r
     return sum(losses) / sum(weight) if reduction == "mean" else reduced(losses, reduction)
 
 
+@as_one
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -148,18 +152,20 @@ def _huber(name: str, input: Tensor, target: Tensor, delta: float) -> Tensor:
     return losses
 
 
+@as_one
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
     """d ** 2 / 2 where d = |input - target| is at most delta, delta * (d - delta / 2) beyond: quadratic, then linear.
 
-    Raises ValueError unless delta is positive. Shapes, weight and reduction as in `mse_loss`."""
+    Raises RuntimeError unless delta is positive. Shapes, weight and reduction as in `mse_loss`."""
     if delta <= 0:
         raise RuntimeError(f"huber_loss: delta must be positive, not {delta}")
     reduction = reduction_of("huber_loss", reduction)
     return _weighted("huber_loss", _huber("huber_loss", input, target, delta), input, weight, reduction)
 
 
+@as_one
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -176,9 +182,11 @@ def smooth_l1_loss(
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
     reduction = reduction_of("smooth_l1_loss", reduction, size_average, reduce)
-    return reduced(_huber("smooth_l1_loss", input, target, beta) * (1 / beta), reduction)
+    losses = _huber("smooth_l1_loss", input, target, beta)
+    return reduced(losses if beta == 1 else losses * (1 / beta), reduction)
 
 
+@as_one
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -208,6 +216,7 @@ def binary_cross_entropy(
     return reduced(losses if weight is None else losses * weight, reduction)
 
 
+@as_one
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -235,6 +244,7 @@ def binary_cross_entropy_with_logits(
     return reduced(losses if weight is None else losses * weight, reduction)
 
 
+@as_one
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -259,6 +269,7 @@ def kl_div(
     return total / input.shape[0] if whole and input.ndim else total
 
 
+@as_one
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -310,6 +321,7 @@ def gaussian_nll_loss(
     return reduced(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
 
 
+@as_one
 def soft_margin_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Tensor:
@@ -318,6 +330,7 @@ def soft_margin_loss(
     return reduced(-logsigmoid(target * input), reduction)
 
 
+@as_one
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -332,6 +345,7 @@ def hinge_embedding_loss(
     return reduced(apart + where(ne(target, -1), input, 0.0), reduction)
 
 
+@as_one
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,

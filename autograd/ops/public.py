@@ -2,9 +2,11 @@
 
 from ..linalg import det as det
 from ..linalg import inv as inverse
+from ..linalg import matrix_exp as matrix_exp
 from ..linalg import matrix_power as matrix_power
 from ..linalg import slogdet as slogdet
 from .activation import *
+from .adaptive_pool import *
 from .arithmetic import *
 from .arrange import *
 from .attention import *
@@ -29,6 +31,7 @@ from .pool import *
 from .recurrent_layers import *
 from .reduce import *
 from .resize import *
+from .running import *
 from .scatter import *
 from .shape import *
 from .solve import *

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .. import dtypes
+from ..creation import zeros_like
 from ..random import rand
 from ..tensor import Tensor
 from .join import cat, stack
-from .linalg import linear
+from .linalg import linear, matmul
 from .recurrent import _gru, _lstm, _rnn
+from .scatter import index_add
 from .shape import reshape, transpose
 
 __all__ = [  # fmt: skip
@@ -30,15 +33,33 @@ def _direction(
     name: str, input: Tensor, states: Sequence[Tensor], weights: Sequence[Any], sizes: tuple[int, ...], reverse: bool
 ) -> tuple[Tensor, ...]:
     """One layer in one direction, of flat input: all states, of each kind."""
-    w_ih, w_hh, b_ih, b_hh = weights
+    w_ih, w_hh, b_ih, b_hh, w_hr = weights
     how = {"sizes": sizes, "reverse": reverse}
     if name == "lstm":
         both = b_ih if b_hh is None else b_hh if b_ih is None else b_ih + b_hh
+        if w_hr is not None:  # W_hh (W_hr m) = (W_hh W_hr) m: the recurrence of m, what is projected
+            h, c = states
+            gates = _with_first(linear(input, w_ih, both), linear(h, w_hh), sizes, reverse)
+            m, cells = _lstm(gates, matmul(w_hh, w_hr), zeros_like(c), c, **how)
+            return linear(m, w_hr), cells
         return tuple(_lstm(linear(input, w_ih, both), w_hh, *states, **how))
     projected = linear(input, w_ih, b_ih)
     if name == "gru":
         return (_gru(projected, w_hh, b_hh, *states, **how),)
     return (_rnn(projected, w_hh, b_hh, *states, relu=name == "rnn_relu", **how),)
+
+
+def _with_first(gates: Tensor, first: Tensor, sizes: tuple[int, ...], reverse: bool) -> Tensor:
+    """The gates, with something added where each sequence begins; in the reverse direction, where it ends."""
+    n = sizes[0]
+    if not reverse:
+        return cat([gates[:n] + first, gates[n:]])
+    if sizes[-1] == n:
+        return cat([gates[:-n], gates[-n:] + first])
+    before = [sum(sizes[:t]) for t in range(len(sizes))]
+    lengths = [sum([size > i for size in sizes]) for i in range(n)]
+    rows = [before[length - 1] + i for i, length in enumerate(lengths)]
+    return index_add(gates, 0, gates.new_tensor(rows, dtype=dtypes.int64), first)
 
 
 def _last(states: Tensor, sizes: tuple[int, ...], reverse: bool) -> Tensor:
@@ -68,7 +89,8 @@ def _layers(
 ) -> tuple[Tensor, ...]:
     """(output, last states of each kind). See `lstm`."""
     packed, directions = batch_sizes is not None, 2 if bidirectional else 1
-    each = 4 if has_biases else 2
+    projects = name == "lstm" and first[0].shape[-1:] != first[1].shape[-1:]
+    each = (4 if has_biases else 2) + projects
     if len(params) != each * directions * num_layers:
         raise RuntimeError(f"{name}: expects {each * directions * num_layers} parameters, but got {len(params)}")
     if input.ndim != (2 if packed else 3):
@@ -94,7 +116,9 @@ def _layers(
         results = []
         for way in range(directions):
             k = layer * directions + way
-            weights = [*params[k * each : (k + 1) * each], None, None][:4]
+            own = [*params[k * each : (k + 1) * each]]
+            w_hr = own.pop() if projects else None
+            weights = [*own, None, None][:4] + [w_hr]
             states = _direction(name, x, [h[k] for h in first], weights, sizes, way == 1)
             results.append(states[0])
             for found, kind in zip(ends, states):
@@ -114,9 +138,9 @@ def _check(
         raise RuntimeError(
             f"{name}: input.size(-1) must be equal to input_size: expected {params[0].shape[1]}, got {input.shape[-1]}"
         )
-    for what, state in zip(("hx", "cx"), first):
-        if state.shape != (depth, count, size):
-            raise RuntimeError(f"{name}: expected {what} of shape {[depth, count, size]}, got {list(state.shape)}")
+    for what, state, width in zip(("hx", "cx"), first, (params[1].shape[1], size)):
+        if state.shape != (depth, count, width):
+            raise RuntimeError(f"{name}: expected {what} of shape {[depth, count, width]}, got {list(state.shape)}")
 
 
 def lstm(
@@ -140,7 +164,8 @@ def lstm(
     input: (T, N, input_size), or with batch_first (N, T, input_size). With `batch_sizes`, packed: (total, input_size),
     the first elements of all sequences (longest first), then the second ones and so on; batch_sizes counts them.
     hx: (h_0, c_0), each (layers * directions, N, H). params: of each layer and direction w_ih (4 H, in), w_hh (4 H, H)
-    and, with has_biases, b_ih and b_hh (4 H). output: (T, N, directions * H) or as packed; h_n, c_n: as h_0.
+    and, with has_biases, b_ih and b_hh (4 H). If h_0 has another size P than c_0, W_hr (P, H) comes last, w_hh is
+    (4 H, P), and h = W_hr (o * tanh(c)). output: (T, N, directions * H) or as packed; h_n, c_n: as h_0.
     dropout: the probability with which, if `train`, the results of all layers but the last are dropped.
     PyTorch tells the packed form by the order of its arguments; here it is a keyword. Raises RuntimeError on shapes
     that do not fit together."""
@@ -206,7 +231,8 @@ def _cell(name: str, input: Tensor, states: tuple[Tensor, ...], weights: Sequenc
     for state in states:
         if state.shape != (input.shape[0], size):
             raise RuntimeError(f"{name}: expects a state of shape {[input.shape[0], size]}, not {list(state.shape)}")
-    return _direction(name.removesuffix("_cell"), input, states, weights, (input.shape[0],), False)
+    everything = (*weights, None)
+    return _direction(name.removesuffix("_cell"), input, states, everything, (input.shape[0],), False)
 
 
 def lstm_cell(

@@ -14,6 +14,7 @@ from typing import Any
 from backends import Array, Namespace
 
 from .. import dtypes
+from ..observe import as_one
 from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import add, true_divide
@@ -199,9 +200,13 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
         raise RuntimeError(
             f"mean: the input must be floating point, not {input.dtype}; pass dtype=autograd.float32, or cast it"
         )
-    return _mean(input, axis=normalize_dims(dim, input.ndim, "mean"), keepdims=keepdim)
+    axis = normalize_dims(dim, input.ndim, "mean")
+    if input.dtype.itemsize > 2:
+        return _mean(input, axis=axis, keepdims=keepdim)
+    return _mean(input.to(dtypes.float32), axis=axis, keepdims=keepdim).to(input.dtype)  # the sum may overflow
 
 
+@as_one
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The product over `dim`. Integers and bools are multiplied as int64, unless `dtype` says otherwise.
 
@@ -291,6 +296,7 @@ def _arg(op: Any, name: str, input: Tensor, dim: int | None, keepdim: bool) -> T
     return reshape(result, kept) if keepdim or (dim is not None and not shape) else result
 
 
+@as_one
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(input))) over `dim`, without overflow; -inf over none.
 

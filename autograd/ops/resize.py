@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..observe import as_one
 from ..tensor import Tensor
+from .adaptive_pool import Weights, adaptive_avg_pool, resample
 from .arrange import flip
 from .index import _put, _replace
 from .join import cat
-from .pool import Weights, adaptive_avg_pool, resample
 from .shape import expand
 
 __all__ = [  # fmt: skip
@@ -38,6 +39,8 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
     of a tensor that has one or two more.
 
     Raises RuntimeError or NotImplementedError where the numbers do not fit the shape or the mode."""
+    if not isinstance(pad, (tuple, list)):
+        raise TypeError(f"pad: expected a tuple of numbers, two for each padded dimension, but got {pad!r}")
     amounts = [int(p) for p in pad]
     if len(amounts) % 2 or len(amounts) > 2 * input.ndim:
         raise RuntimeError(
@@ -195,6 +198,7 @@ def _output_sizes(spatial: Any, size: Any, scale_factor: Any) -> tuple[list[int]
     return sizes, factors
 
 
+@as_one
 def interpolate(
     input: Tensor,
     size: Any = None,

@@ -33,21 +33,34 @@ __all__ = [  # fmt: skip
 ]
 
 
+def refuse_others(name: str, **given: Any) -> None:
+    """Raise TypeError for the first of these arguments of `name` that is no tensor."""
+    for what, x in given.items():
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"{name}(): argument '{what}' must be a tensor, not {type(x).__name__}; autograd.as_tensor makes one "
+                "of numbers, lists and arrays"
+            )
+
+
 def normalize_dim(dim: int, ndim: int, name: str) -> int:
     """A dimension counted from 0; IndexError where there is no such dimension. 0-d counts as 1-d."""
     bound = ndim or 1
-    if not -bound <= dim < bound:
-        raise IndexError(
-            f"{name}: dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})"
-        )
-    return dim % bound
+    try:
+        if -bound <= dim < bound:
+            return dim % bound
+    except TypeError:
+        raise TypeError(f"{name}: a dimension must be an int, not {dim!r}") from None
+    raise IndexError(
+        f"{name}: dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})"
+    )
 
 
 def normalize_dims(dim: Any, ndim: int, name: str) -> Any:
     """Dimensions counted from 0, as a tuple; all of them for None. A repeated one raises RuntimeError."""
     if dim is None or dim == ():
         return tuple(range(ndim))
-    dims = tuple([normalize_dim(d, ndim, name) for d in ((dim,) if hasattr(dim, "__index__") else dim)])
+    dims = tuple([normalize_dim(d, ndim, name) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))])
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"{name}: dim {dim} appears multiple times in the list of dims")
     return dims if ndim else ()
@@ -285,6 +298,18 @@ def contiguous(input: Tensor) -> Tensor:
 def is_contiguous(input: Tensor) -> bool:
     """Whether the elements lie in memory in row-major order, without gaps."""
     return backends.backend_of(input._array).is_contiguous(input._array)
+
+
+def stride(input: Tensor, dim: int | None = None) -> Any:
+    """How many elements apart in memory neighbours lie, along each dimension or along one."""
+    strides = tuple([step // input.itemsize for step in input._array.strides])
+    return strides if dim is None else strides[normalize_dim(dim, input.ndim, "stride")]
+
+
+def data_ptr(input: Tensor) -> int:
+    """The address of the first element."""
+    array = input._array
+    return int((getattr(array, "__cuda_array_interface__", None) or array.__array_interface__)["data"][0])
 
 
 def to(

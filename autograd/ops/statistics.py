@@ -92,7 +92,9 @@ def _spread_of(
         raise RuntimeError(f"{name}: only supports floating point dtypes, not {input.dtype}; cast it with .to()")
     if correction is None:
         correction = 0 if unbiased is False else 1
-    return op(input, axis=normalize_dims(dim, input.ndim, name), correction=correction, keepdims=keepdim)
+    wide = input if input.dtype.itemsize > 2 else input.to(dtypes.float32)  # a sum of squares may overflow
+    out = op(wide, axis=normalize_dims(dim, input.ndim, name), correction=correction, keepdims=keepdim)
+    return out if wide is input else out.to(input.dtype)
 
 
 def var(

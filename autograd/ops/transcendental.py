@@ -132,8 +132,8 @@ def logaddexp(xp: Namespace, input: Array, other: Array) -> Array:
 
 
 logaddexp.vjp(
-    input=lambda xp, g, input, other: g / (1 + xp.exp(other - input)),
-    other=lambda xp, g, input, other: g / (1 + xp.exp(input - other)),
+    input=lambda xp, g, input, other: g * _logistic(xp, input - other),
+    other=lambda xp, g, input, other: g * _logistic(xp, other - input),
 )
 
 

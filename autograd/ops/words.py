@@ -14,7 +14,7 @@ def numpy_words(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, taking NumPy's words too; itself if it has no `dim`."""
     if not isinstance(function, FunctionType):
         return function
-    code = function.__code__
+    code = getattr(function, "__wrapped__", function).__code__  # of what `observe.as_one` may stand before
     takes = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     if "dim" not in takes or "axis" in takes:
         return function
@@ -26,6 +26,15 @@ def numpy_words(function: Callable[..., Any]) -> Callable[..., Any]:
                 if name in kwargs:
                     raise TypeError(f"{function.__name__}(): {word} and {name} are the same; give one of them")
                 kwargs[name] = kwargs.pop(word)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except AttributeError as error:
+            for given in args[:1]:
+                if given is error.obj and not hasattr(given, "_array"):
+                    raise TypeError(
+                        f"{function.__name__}(): argument '{takes[0]}' must be a tensor, not {type(given).__name__}; "
+                        "autograd.as_tensor makes one of numbers, lists and arrays"
+                    ) from error
+            raise
 
     return in_either

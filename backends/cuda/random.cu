@@ -3,6 +3,10 @@
 
 struct Words { unsigned w[4]; };
 
+// Seed and counter come by value; what a graph launches finds them at `at`, and counts `start` from there.
+#define PLACE unsigned long long seed, unsigned long long start, const unsigned long long* at
+#define FROM_PLACE if (at) { seed = at[0]; start += at[1]; }
+
 __device__ inline Words philox(unsigned long long counter, unsigned long long seed) {
     unsigned c0 = (unsigned)counter, c1 = (unsigned)(counter >> 32), c2 = 0, c3 = 0;
     unsigned k0 = (unsigned)seed, k1 = (unsigned)(seed >> 32);
@@ -25,21 +29,24 @@ __device__ inline double unit(unsigned u, unsigned v) {
     return ((u >> 5) * 67108864.0 + (v >> 6)) * (1.0 / 9007199254740992.0);
 }
 
-KERNEL words(unsigned* out, long long n, unsigned long long seed, unsigned long long start) {
+KERNEL words(unsigned* out, long long n, PLACE) {
+    FROM_PLACE
     EACH(q, (n + 3) / 4) {
         Words r = philox(start + q, seed);
         for (int i = 0; i < 4 && 4 * (long long)q + i < n; i++) out[4 * (long long)q + i] = r.w[i];
     }
 }
 
-KERNEL uniform(float* out, long long n, unsigned long long seed, unsigned long long start) {
+KERNEL uniform(float* out, long long n, PLACE) {
+    FROM_PLACE
     EACH(q, (n + 3) / 4) {
         Words r = philox(start + q, seed);
         for (int i = 0; i < 4 && 4 * (long long)q + i < n; i++) out[4 * (long long)q + i] = unit(r.w[i]);
     }
 }
 
-KERNEL uniform_double(double* out, long long n, unsigned long long seed, unsigned long long start) {
+KERNEL uniform_double(double* out, long long n, PLACE) {
+    FROM_PLACE
     EACH(q, (n + 1) / 2) {
         Words r = philox(start + q, seed);
         for (int i = 0; i < 2 && 2 * (long long)q + i < n; i++)
@@ -48,7 +55,8 @@ KERNEL uniform_double(double* out, long long n, unsigned long long seed, unsigne
 }
 
 // Box and Muller: two normal numbers of two even ones, the first of which is never 0
-KERNEL normal(float* out, long long n, unsigned long long seed, unsigned long long start) {
+KERNEL normal(float* out, long long n, PLACE) {
+    FROM_PLACE
     EACH(q, (n + 3) / 4) {
         Words r = philox(start + q, seed);
         for (int i = 0; i < 4; i += 2) {
@@ -60,7 +68,8 @@ KERNEL normal(float* out, long long n, unsigned long long seed, unsigned long lo
     }
 }
 
-KERNEL normal_double(double* out, long long n, unsigned long long seed, unsigned long long start) {
+KERNEL normal_double(double* out, long long n, PLACE) {
+    FROM_PLACE
     EACH(q, (n + 1) / 2) {
         Words r = philox(start + q, seed);
         double radius = sqrt(-2 * log(1 - unit(r.w[0], r.w[1]))), angle = 6.28318530717958647692 * unit(r.w[2], r.w[3]);
@@ -71,8 +80,9 @@ KERNEL normal_double(double* out, long long n, unsigned long long seed, unsigned
 }
 
 // Even over [low, low + range): the upper half of a product of 64 bits, whose bias is below range / 2 ** 64
-KERNEL integers(long long* out, long long n, unsigned long long seed, unsigned long long start, long long low,
+KERNEL integers(long long* out, long long n, PLACE, long long low,
                 unsigned long long range) {
+    FROM_PLACE
     EACH(q, (n + 1) / 2) {
         Words r = philox(start + q, seed);
         for (int i = 0; i < 2 && 2 * (long long)q + i < n; i++) {
@@ -83,7 +93,8 @@ KERNEL integers(long long* out, long long n, unsigned long long seed, unsigned l
 }
 
 // What dropout multiplies with: scale where an even number is at least p, else 0
-KERNEL dropout_mask(T* out, long long n, unsigned long long seed, unsigned long long start, double p, double scale) {
+KERNEL dropout_mask(T* out, long long n, PLACE, double p, double scale) {
+    FROM_PLACE
     EACH(q, (n + 3) / 4) {
         Words r = philox(start + q, seed);
         for (int i = 0; i < 4 && 4 * (long long)q + i < n; i++)

@@ -15,6 +15,7 @@ from .dataset import (
     TensorDataset,
     random_split,
 )
+from .device_loader import DeviceLoader
 from .folder import DatasetFolder, ImageFolder
 from .idx import read_idx
 from .loader import DataLoader
@@ -30,6 +31,7 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "DatasetFolder",
+    "DeviceLoader",
     "FashionMNIST",
     "ImageFolder",
     "IterableDataset",

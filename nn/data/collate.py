@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
 import autograd
@@ -20,6 +20,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     a dict lacks a key of the first."""
     first = batch[0]
     if isinstance(first, Tensor):
+        _check_shapes(batch)
         return autograd.stack(list(batch))
     if getattr(getattr(first, "dtype", None), "kind", "O") in "biuf":  # an array, or a number of NumPy's
         return autograd.stack([autograd.as_tensor(x) for x in batch])
@@ -43,6 +44,15 @@ def default_collate(batch: Sequence[Any]) -> Any:
         f"default_collate: samples must contain tensors, arrays, numbers, strings, dicts, tuples or lists; found "
         f"{_described(first)}"
     )
+
+
+def _check_shapes(batch: Sequence[Any]) -> None:
+    shapes = {tuple(x.shape): None for x in batch if isinstance(x, Tensor)}
+    if len(shapes) > 1:
+        raise RuntimeError(
+            f"default_collate: samples of different shapes cannot be stacked: {[list(shape) for shape in shapes]}; "
+            "bring them to one shape in the data set, or give the loader a collate_fn (with pad_sequence, say)"
+        )
 
 
 def default_convert(data: Any) -> Any:
@@ -88,18 +98,22 @@ def pinned(batches: Iterable[Any]) -> Iterator[Any]:
         warnings.warn(f"'pin_memory' is set, but no memory can be pinned: {error}", stacklevel=3)
         yield from batches
     else:
-        yield from map(_pin, batches)
+        for batch in batches:
+            yield mapped(batch, _pin)
 
 
-def _pin(data: Any) -> Any:
-    if isinstance(data, Tensor):
-        return data.pin_memory() if data.device == "cpu" else data
+def _pin(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x.pin_memory() if x.device == "cpu" else x
+    return x.pin_memory() if hasattr(x, "pin_memory") else x
+
+
+def mapped(data: Any, change: Callable[[Any], Any]) -> Any:
+    """A batch with `change` made of everything in it that is no container; containers keep their types."""
     if isinstance(data, Mapping):
-        entries = {key: _pin(data[key]) for key in data}
+        entries = {key: mapped(data[key], change) for key in data}
         return _like(data, entries) if isinstance(data, MutableMapping) else entries
     if isinstance(data, tuple):
-        parts = [_pin(part) for part in data]
+        parts = [mapped(part, change) for part in data]
         return type(data)(*parts) if hasattr(data, "_fields") else tuple(parts)
-    if isinstance(data, list):
-        return _like(data, [_pin(part) for part in data])
-    return data.pin_memory() if hasattr(data, "pin_memory") else data
+    return _like(data, [mapped(part, change) for part in data]) if isinstance(data, list) else change(data)

@@ -51,6 +51,9 @@ class TensorDataset(Dataset):
     A batch is one indexing operation for each tensor. Raises ValueError where the first sizes differ."""
 
     def __init__(self, *tensors: Tensor) -> None:
+        for i, x in enumerate(tensors):
+            if not isinstance(x, Tensor):
+                raise TypeError(f"TensorDataset: argument {i} must be a tensor, not {type(x).__name__}")
         sizes = {x.shape[0] if x.ndim else None for x in tensors}
         if len(sizes) != 1 or None in sizes:
             raise ValueError(

@@ -25,7 +25,8 @@ class DataLoader:
     an iterable of lists of numbers, instead of all four. drop_last: leave out a last batch that is not full.
     collate_fn: makes a batch of a list of samples; by default `default_collate`, or ``dataset.batch``, where the data
     set can fetch many samples at once. An `IterableDataset` has its own order. pin_memory: put batches that are on the
-    CPU in pinned memory, from which ``to("cuda", non_blocking=True)`` copies without holding the program up.
+    CPU in pinned memory, from which ``to("cuda", non_blocking=True)`` copies without holding the program up;
+    `DeviceLoader` does that ahead of time.
 
     num_workers: processes that fetch batches, `prefetch_factor` for each ahead of time (2 by default), while the main
     process computes; 0 fetches in the main process. persistent_workers: keep the processes, and their copies of the
@@ -65,6 +66,11 @@ class DataLoader:
         persistent_workers: bool = False,
     ) -> None:
         streams = isinstance(dataset, IterableDataset)
+        if not streams and not hasattr(dataset, "__getitem__"):
+            raise TypeError(
+                "DataLoader: a data set has __getitem__ and __len__, or is an IterableDataset; a "
+                f"{type(dataset).__name__} is neither"
+            )
         if streams and (shuffle or sampler is not None or batch_sampler is not None):
             raise ValueError("DataLoader with IterableDataset: expected unspecified shuffle, sampler and batch_sampler")
         if sampler is not None and shuffle:

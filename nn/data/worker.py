@@ -27,6 +27,7 @@ from typing import Any
 
 import autograd
 
+from ..note import add_note
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset
 
@@ -68,6 +69,15 @@ class Fetcher:
         self.at: Any = None  # the number being fetched, for messages
 
     def __call__(self, indices: Any) -> Any:
+        try:
+            return self._fetch(indices)
+        except Exception as error:
+            if self.at is not None:
+                what = "a batch of samples" if isinstance(self.at, (list, tuple)) else "sample"
+                add_note(error, f"in {what} {self.at} of {type(self.dataset).__name__}")
+            raise
+
+    def _fetch(self, indices: Any) -> Any:
         if self.stream is not None:
             samples: Any = list(islice(self.stream, len(indices) if self.batched else 1))
             if not samples or (self.batched and self.drop_last and len(samples) < len(indices)):

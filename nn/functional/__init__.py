@@ -47,6 +47,7 @@ from autograd import (
     nll_loss,
     pad,
     pairwise_distance,
+    pdist,
     poisson_nll_loss,
     rms_norm,
     scaled_dot_product_attention,
@@ -61,6 +62,7 @@ from . import arrange as _arrange
 from . import attention as _attention
 from . import dropout as _dropout
 from . import embedding as _embedding
+from . import grid as _grid
 from . import loss as _loss
 from . import unpool as _unpool
 from .activation import *
@@ -68,6 +70,7 @@ from .arrange import *
 from .attention import *
 from .dropout import *
 from .embedding import *
+from .grid import *
 from .loss import *
 from .unpool import *
 
@@ -115,6 +118,7 @@ __all__ = [  # fmt: skip
     "nll_loss",
     "pad",
     "pairwise_distance",
+    "pdist",
     "poisson_nll_loss",
     "rms_norm",
     "scaled_dot_product_attention",
@@ -128,5 +132,6 @@ __all__ += _arrange.__all__
 __all__ += _attention.__all__
 __all__ += _dropout.__all__
 __all__ += _embedding.__all__
+__all__ += _grid.__all__
 __all__ += _loss.__all__
 __all__ += _unpool.__all__

@@ -80,7 +80,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """input * tanh(log(1 + exp(input)))."""
-    return _apply(inplace, lambda x: x * autograd.tanh(autograd.softplus(x)), input)
+    return _apply(inplace, lambda x: x * autograd.tanh(autograd.softplus(x)).to(x.dtype), input)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
@@ -209,5 +209,5 @@ def _implicit(name: str, dim: int | None, input: Tensor, stacklevel: int) -> int
             "argument.",
             stacklevel=stacklevel,
         )
-        return 0 if input.ndim in (0, 1, 3) else 1
+        return 0 if not isinstance(input, Tensor) or input.ndim in (0, 1, 3) else 1
     return dim

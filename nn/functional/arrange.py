@@ -12,7 +12,6 @@ __all__ = [  # fmt: skip
     "channel_shuffle",
     "local_response_norm",
     "normalize",
-    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "upsample_bilinear",
@@ -23,22 +22,6 @@ __all__ = [  # fmt: skip
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
     """input / max(norm, eps), with the p-norm along `dim`: vectors of length 1."""
     return input / autograd.clamp(autograd.norm(input, p, dim, keepdim=True), min=eps)
-
-
-def pdist(input: Tensor, p: float = 2.0) -> Tensor:
-    """The p-norms of the differences of all pairs of rows, (n, features) giving (n * (n - 1) / 2).
-
-    The pairs (0, 1), (0, 2), ... (1, 2), ... in this order. Raises RuntimeError for p < 0 and what is no matrix."""
-    if input.ndim != 2:
-        raise RuntimeError(f"pdist: only supports 2D tensors, got {list(input.shape)}")
-    if p < 0:
-        raise RuntimeError(f"pdist: only supports non-negative p values, not {p}")
-    n = input.shape[0]
-    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
-    if not pairs:
-        return input[:0].sum(1)
-    first, second = ([pair[k] for pair in pairs] for k in (0, 1))
-    return autograd.norm(input[first] - input[second], p, dim=1)
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -69,7 +69,10 @@ def multi_head_attention_forward(
     if key.shape[:2] != value.shape[:2]:
         raise RuntimeError(f"{name}: key {list(key.shape)} and value {list(value.shape)} differ in length or batch")
     if is_causal and attn_mask is None:
-        raise RuntimeError(f"{name}: need attn_mask if specifying the is_causal hint")
+        raise RuntimeError(
+            f"{name}: need attn_mask if specifying the is_causal hint; nn.Transformer.generate_square_subsequent_mask "
+            "makes a causal one"
+        )
     if use_separate_proj_weight:
         weights = [w for w in (q_proj_weight, k_proj_weight, v_proj_weight) if w is not None]
     else:

@@ -21,21 +21,10 @@ __all__ = [  # fmt: skip
 ]
 
 
-def _kept(
-    name: str, input: Tensor, p: float, scale: float, shape: tuple[int, ...], generator: Generator | None
-) -> Tensor:
-    """`scale` with probability 1 - p, and else 0, in the input's dtype."""
-    if not input.is_floating_point():
-        raise RuntimeError(f"{name}: the input must be floating point, not {input.dtype}")
-    return autograd.dropout_mask(shape, p, scale, generator=generator, dtype=input.dtype, device=input.device)
+_NEGATIVE = -1.7580993408473766  # what selu tends to, for very negative inputs
 
 
-def _check(name: str, p: float) -> None:
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name}: dropout probability has to be between 0 and 1, but got {p}")
-
-
-def _scaled(
+def _dropped(
     name: str,
     input: Tensor,
     p: float,
@@ -43,12 +32,22 @@ def _scaled(
     inplace: bool,
     shape: tuple[int, ...],
     generator: Generator | None,
+    alpha: bool = False,
 ) -> Tensor:
-    _check(name, p)
+    """The input times a mask of this shape: dropped with probability p, to 0, or for `alpha` to what suits selu."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:
         return input
-    mask = _kept(name, input, p, 1 / (1 - p) if p < 1 else 1.0, shape, generator)
-    return input.mul_(mask) if inplace else input * mask
+    if not input.is_floating_point():
+        raise RuntimeError(f"{name}: the input must be floating point, not {input.dtype}")
+    scale = 1 / (1 - p) if p < 1 and not alpha else 1.0
+    mask = autograd.dropout_mask(shape, p, scale, generator=generator, dtype=input.dtype, device=input.device)
+    if not alpha or p == 1:
+        return input.mul_(mask) if inplace else input * mask
+    scale = 1 / math.sqrt((_NEGATIVE**2 * p + 1) * (1 - p))
+    result = input * (mask * scale) + (1 - mask) * (_NEGATIVE * scale) + -_NEGATIVE * p * scale
+    return input.copy_(result) if inplace else result
 
 
 def dropout(
@@ -57,7 +56,7 @@ def dropout(
     """In training, each element is 0 with probability p and else divided by 1 - p; otherwise the input itself.
 
     Raises ValueError for p outside [0, 1], RuntimeError for integers."""
-    return _scaled("dropout", input, p, training, inplace, input.shape, generator)
+    return _dropped("dropout", input, p, training, inplace, input.shape, generator)
 
 
 def _channels(name: str, input: Tensor, ranks: tuple[int, ...]) -> tuple[int, ...]:
@@ -72,7 +71,7 @@ def dropout1d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
     """`dropout` of whole channels of an input (n, channels, length) or (channels, length)."""
-    return _scaled("dropout1d", input, p, training, inplace, _channels("dropout1d", input, (2, 3)), generator)
+    return _dropped("dropout1d", input, p, training, inplace, _channels("dropout1d", input, (2, 3)), generator)
 
 
 def dropout2d(
@@ -81,41 +80,17 @@ def dropout2d(
     """`dropout` of whole channels of an input (n, channels, height, width); of 3 dimensions, (n, channels, length).
 
     As in PyTorch, an input of 3 dimensions has a batch dimension here: use `dropout1d` for that, or unsqueeze."""
-    ranks = (3, 4)
-    shape = _channels("dropout2d", input, ranks)
+    shape = _channels("dropout2d", input, (3, 4))
     if input.ndim == 3:
         shape = (*input.shape[:2], 1)
-    return _scaled("dropout2d", input, p, training, inplace, shape, generator)
+    return _dropped("dropout2d", input, p, training, inplace, shape, generator)
 
 
 def dropout3d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
     """`dropout` of whole channels of an input (n, channels, d, h, w) or (channels, d, h, w)."""
-    return _scaled("dropout3d", input, p, training, inplace, _channels("dropout3d", input, (4, 5)), generator)
-
-
-_NEGATIVE = -1.7580993408473766  # what selu tends to, for very negative inputs
-
-
-def _alpha(
-    name: str,
-    input: Tensor,
-    p: float,
-    training: bool,
-    inplace: bool,
-    shape: tuple[int, ...],
-    generator: Generator | None,
-) -> Tensor:
-    _check(name, p)
-    if not training or p == 0:
-        return input
-    if p == 1:
-        return input.mul_(0.0) if inplace else input * 0.0
-    scale = 1 / math.sqrt((_NEGATIVE**2 * p + 1) * (1 - p))
-    mask = _kept(name, input, p, 1.0, shape, generator)
-    result = input * (mask * scale) + (1 - mask) * (_NEGATIVE * scale) + -_NEGATIVE * p * scale
-    return input.copy_(result) if inplace else result
+    return _dropped("dropout3d", input, p, training, inplace, _channels("dropout3d", input, (4, 5)), generator)
 
 
 def alpha_dropout(
@@ -123,7 +98,7 @@ def alpha_dropout(
 ) -> Tensor:
     """Dropout for `selu`: dropped elements are set to its negative limit, and the result is scaled and shifted so
     that mean 0 and variance 1 stay. Errors as for `dropout`."""
-    return _alpha("alpha_dropout", input, p, training, inplace, input.shape, generator)
+    return _dropped("alpha_dropout", input, p, training, inplace, input.shape, generator, alpha=True)
 
 
 def feature_alpha_dropout(
@@ -133,4 +108,4 @@ def feature_alpha_dropout(
     if training and p and input.ndim < 2:
         raise RuntimeError(f"feature_alpha_dropout: expects at least 2 dimensions, not {list(input.shape)}")
     shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
-    return _alpha("feature_alpha_dropout", input, p, training, inplace, shape, generator)
+    return _dropped("feature_alpha_dropout", input, p, training, inplace, shape, generator, alpha=True)

@@ -56,7 +56,7 @@ TABLE.update({
         "gt": "Greater", "ge": "GreaterOrEqual", "lt": "Less", "le": "LessOrEqual", "eq": "Equal", "where": "Where",
         "logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "logical_not": "Not", "isnan": "IsNaN",
         "isinf": "IsInf", "maximum": "Max", "minimum": "Min", "matmul": "MatMul", "clone": "Identity",
-        "hardswish": "HardSwish", "gelu": "Gelu",
+        "contiguous": "Identity", "hardswish": "HardSwish", "gelu": "Gelu",
     }.items()
 })  # fmt: skip
 TABLE["gelu_tanh"] = _same("Gelu", approximate="tanh")
@@ -146,8 +146,9 @@ def _attention(g: Graph, step: Step) -> str:
     axes = list(range(step.inputs[1].ndim))
     turned = g.node("Transpose", [key], perm=[*axes[:-2], axes[-1], axes[-2]])
     scores = g.node("Mul", [g.node("MatMul", [query, turned]), _number(g, step.attrs["scale"], step)])
-    if mask:
-        scores = g.node("Add", [scores, mask])
+    if mask:  # which lies as the operator's scores do, keys by queries
+        axes = list(range(step.inputs[3].ndim))
+        scores = g.node("Add", [scores, g.node("Transpose", [mask], perm=[*axes[:-2], axes[-1], axes[-2]])])
     return str(g.node("MatMul", [g.node("Softmax", [scores], axis=-1), value]))
 
 

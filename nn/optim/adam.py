@@ -9,7 +9,7 @@ from typing import Any
 import autograd
 from autograd import Tensor
 
-from .optimizer import Optimizer, blend, check_betas, check_not_negative, decayed, zeros_for
+from .optimizer import Optimizer, blend, check_betas, check_how, check_not_negative, decayed, zeros_for
 
 
 def _adam(
@@ -69,7 +69,9 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **how: bool | None,
     ) -> None:
+        check_how(self, how)
         check_not_negative(lr=lr, eps=eps, weight_decay=weight_decay)
         check_betas(betas)
         defaults = {
@@ -104,5 +106,6 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **how: bool | None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, **how)

@@ -9,7 +9,7 @@ import autograd
 from autograd import Tensor
 
 from .adam import one_minus_power
-from .optimizer import Optimizer, blend, check_betas, check_not_negative, decayed, zeros_for
+from .optimizer import Optimizer, blend, check_betas, check_how, check_not_negative, decayed, zeros_for
 
 
 def _adamax(
@@ -49,7 +49,9 @@ class Adamax(Optimizer):
         weight_decay: float = 0,
         *,
         maximize: bool = False,
+        **how: bool | None,
     ) -> None:
+        check_how(self, how)
         check_not_negative(lr=lr, eps=eps, weight_decay=weight_decay)
         check_betas(betas)
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
@@ -109,7 +111,9 @@ class NAdam(Optimizer):
         decoupled_weight_decay: bool = False,
         *,
         maximize: bool = False,
+        **how: bool | None,
     ) -> None:
+        check_how(self, how)
         settings = {"lr": lr, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay}
         check_not_negative(**settings)
         check_betas(betas)
@@ -177,7 +181,9 @@ class RAdam(Optimizer):
         decoupled_weight_decay: bool = False,
         *,
         maximize: bool = False,
+        **how: bool | None,
     ) -> None:
+        check_how(self, how)
         settings = {"lr": lr, "eps": eps, "weight_decay": weight_decay}
         check_not_negative(**settings)
         check_betas(betas)

@@ -8,7 +8,7 @@ from typing import Any
 import autograd
 from autograd import Tensor
 
-from .optimizer import Optimizer, blend, check_not_negative, decayed, zeros_for
+from .optimizer import Optimizer, blend, check_how, check_not_negative, decayed, zeros_for
 
 
 def _adagrad(
@@ -50,7 +50,9 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
         *,
         maximize: bool = False,
+        **how: bool | None,
     ) -> None:
+        check_how(self, how)
         defaults = {
             "lr": lr,
             "lr_decay": lr_decay,
@@ -125,7 +127,9 @@ class RMSprop(Optimizer):
         centered: bool = False,
         *,
         maximize: bool = False,
+        **how: bool | None,
     ) -> None:
+        check_how(self, how)
         defaults = {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
         check_not_negative(**defaults)
         super().__init__(params, {**defaults, "centered": centered, "maximize": maximize})
@@ -178,7 +182,9 @@ class Adadelta(Optimizer):
         weight_decay: float = 0,
         *,
         maximize: bool = False,
+        **how: bool | None,
     ) -> None:
+        check_how(self, how)
         if not 0.0 <= rho <= 1.0:
             raise ValueError(f"Invalid rho value: {rho}")
         check_not_negative(lr=lr, eps=eps, weight_decay=weight_decay)

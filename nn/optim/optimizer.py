@@ -36,7 +36,10 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         groups = list(params)
         if not groups:
-            raise ValueError("optimizer got an empty parameter list")
+            raise ValueError(
+                "optimizer got an empty parameter list: modules in a plain list or dict are not found (use "
+                "nn.ModuleList, nn.ModuleDict), and a generator such as model.parameters() can be gone through once"
+            )
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:
@@ -46,12 +49,17 @@ class Optimizer:
         """Optimize further parameters too: ``{"params": tensors, **settings}``.
 
         Raises TypeError for what is not a tensor, ValueError for a computed tensor or one that is there already."""
+        if "params" not in param_group:
+            raise KeyError(f"a parameter group needs an entry 'params', but has only {sorted(param_group)}")
         params = param_group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
         known = {id(p) for group in self.param_groups for p in group["params"]}
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}; give it "
+                    "model.parameters()"
+                )
             if not p.is_leaf:
                 raise ValueError("can't optimize a non-leaf Tensor: it is computed anew from others in every step")
             if id(p) in known:
@@ -109,6 +117,10 @@ class Optimizer:
         """Go on from a `state_dict`, one of PyTorch's too. Tensors are copied to the parameters' devices and dtypes.
 
         Raises ValueError where groups, their sizes or the shapes do not match; then nothing has been changed."""
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= set(state_dict):
+            raise ValueError(
+                "loaded state dict is not an optimizer's: it must have the keys 'state' and 'param_groups'"
+            )
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
             raise ValueError(
@@ -192,16 +204,30 @@ def blend(mean: Any, value: Any, beta: float) -> None:
     mean += (1 - beta) * value
 
 
+def check_how(optimizer: Optimizer, how: dict[str, Any]) -> None:
+    """Look at what PyTorch's programs say of how steps are computed: foreach, fused and capturable change nothing here,
+    where one pass over all parameters is the only way. Raises TypeError for differentiable=True and other names."""
+    for name, value in how.items():
+        if name not in ("foreach", "fused", "capturable", "differentiable"):
+            raise TypeError(f"{type(optimizer).__name__}.__init__() got an unexpected keyword argument {name!r}")
+        if name == "differentiable" and value:
+            raise TypeError("differentiable=True: steps are never recorded; write the update with operators instead")
+
+
 def check_not_negative(**settings: float) -> None:
     """Raise ValueError for a setting below 0, or NaN."""
     for name, value in settings.items():
+        what = {"lr": "learning rate", "eps": "epsilon value"}.get(name, f"{name} value")
+        if not hasattr(value, "__float__"):
+            raise TypeError(f"Invalid {what}: it must be a number, not {value!r}")
         if not value >= 0.0:
-            what = {"lr": "learning rate", "eps": "epsilon value"}.get(name, f"{name} value")
             raise ValueError(f"Invalid {what}: {value}")
 
 
 def check_betas(betas: tuple[float, float]) -> None:
     """Raise ValueError for a beta outside [0, 1)."""
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise TypeError(f"Invalid betas: expected a pair of numbers, not {betas!r}")
     for i, beta in enumerate(betas):
         if not 0.0 <= beta < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

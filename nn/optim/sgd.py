@@ -8,7 +8,7 @@ from typing import Any
 import autograd
 from autograd import Tensor
 
-from .optimizer import Optimizer, check_not_negative, decayed, zeros_for
+from .optimizer import Optimizer, check_how, check_not_negative, decayed, zeros_for
 
 
 def _descend(xp: Any, p: Any, g: Any, *, lr: float, weight_decay: float, maximize: bool) -> None:
@@ -56,7 +56,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        **how: bool | None,
     ) -> None:
+        check_how(self, how)
         check_not_negative(lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")

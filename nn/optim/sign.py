@@ -8,7 +8,7 @@ from typing import Any
 import autograd
 from autograd import Tensor
 
-from .optimizer import Optimizer, blend, check_betas, check_not_negative, decayed, zeros_for
+from .optimizer import Optimizer, blend, check_betas, check_how, check_not_negative, decayed, zeros_for
 
 
 def _lion(
@@ -36,7 +36,9 @@ class Lion(Optimizer):
         weight_decay: float = 0,
         *,
         maximize: bool = False,
+        **how: bool | None,
     ) -> None:
+        check_how(self, how)
         check_not_negative(lr=lr, weight_decay=weight_decay)
         check_betas(betas)
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize})
@@ -89,7 +91,9 @@ class Rprop(Optimizer):
         step_sizes: tuple[float, float] = (1e-6, 50),
         *,
         maximize: bool = False,
+        **how: bool | None,
     ) -> None:
+        check_how(self, how)
         check_not_negative(lr=lr)
         if not 0.0 < etas[0] < 1.0 < etas[1]:
             raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")

@@ -42,6 +42,7 @@ class History(dict[str, list[Any]]):
                 if name in curves:
                     axes.plot(range(1, len(curves[name]) + 1), curves[name], marker=".", label=label)
             axes.set(title=panel, xlabel="epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
             if f"val_{panel}" in curves:
                 axes.legend()
         if path is not None:

@@ -113,7 +113,7 @@ def fit(
     autocast: Any = None,
     scaler: GradScaler | None = None,
     step: Callable[[Module, Any], Any] | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> History:
     """Train a model. This, with nothing but what the arguments add to it::
 
@@ -145,12 +145,21 @@ def fit(
     step: ``step(model, batch)`` returns the loss of a batch, or (loss, predictions, target), which metrics need. For
         batches that are not (inputs, ..., target), and for losses that take more than predictions and targets. A
         fourth value says how much the loss is a mean over, if not samples: a sum of weights, a number of words.
-    progress: show a bar for each epoch.
+    progress: show a bar for each epoch; by default in notebooks, and where stderr is a terminal.
 
     An interrupt from the keyboard ends the training as a callback does, and a line on stderr says so; the update that
     it has broken into may be half done. A loss that is not finite raises FloatingPointError before it has changed a
     parameter. An optimizer whose step takes a closure, LBFGS, needs a loop of its own. Raises ValueError or TypeError
     for arguments that do not fit together."""
+    needed = {
+        "model": (model, "eval"),
+        "train_loader": (train_loader, "__iter__"),
+        "optimizer": (optimizer, "zero_grad"),
+    }
+    for what, (given, name) in {**needed, "epochs": (epochs, "__index__")}.items():
+        if isinstance(given, type) or not hasattr(given, name):
+            shown = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+            raise TypeError(f"fit: {what} cannot be {shown}")
     if scheduler_interval not in ("epoch", "step"):
         raise ValueError(f"fit: scheduler_interval must be 'epoch' or 'step', not {scheduler_interval!r}")
     if accumulate < 1:
@@ -391,10 +400,13 @@ def _not_finite(value: float, training: Training) -> FloatingPointError:
     )
 
 
-def _bar(loader: Any, title: str, shown: bool) -> Any:
+def _bar(loader: Any, title: str, shown: bool | None) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=operator.length_hint(loader) or None, desc=title, unit="batch", disable=not shown)
+    if shown is None and "ipykernel" in sys.modules:
+        shown = True  # a notebook
+    hidden = None if shown is None else not shown  # None: tqdm looks whether stderr is a terminal
+    return tqdm(total=operator.length_hint(loader) or None, desc=title, unit="batch", disable=hidden)
 
 
 def _shown(results: dict[str, Any], samples: int = 0, since: float = 0.0) -> str:

@@ -9,8 +9,19 @@ import autograd
 from autograd import Tensor
 
 
+def _listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """The tensors; TypeError for anything else."""
+    if isinstance(parameters, Tensor):
+        return [parameters]
+    found = list(parameters) if isinstance(parameters, Iterable) else [parameters]
+    for p in found:
+        if not isinstance(p, Tensor):
+            raise TypeError(f"gradients are those of tensors, not of a {type(p).__name__}; give model.parameters()")
+    return found
+
+
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    parameters = [parameters] if isinstance(parameters, Tensor) else parameters
+    parameters = _listed(parameters)
     return [p.grad.detach() for p in parameters if p.grad is not None]
 
 
@@ -57,7 +68,7 @@ def clip_grad_norm_(
     """Multiply the gradients of `parameters` so that the norm of them all becomes at most `max_norm`.
 
     Returns the norm before, see `get_total_norm`. Parameters without a gradient are passed over."""
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    parameters = _listed(parameters)
     total_norm = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(parameters, max_norm, total_norm)
     return total_norm

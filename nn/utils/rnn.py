@@ -14,6 +14,7 @@ __all__ = [  # fmt: skip
     "pack_sequence",
     "pad_packed_sequence",
     "pad_sequence",
+    "unpack_sequence",
     "unpad_sequence",
 ]
 
@@ -71,6 +72,8 @@ def pack_padded_sequence(
     lengths: of each sequence, ints or an int64 tensor. enforce_sorted: they come longest first; with False they are
     sorted here, and `pad_packed_sequence` restores their order. Raises RuntimeError for lengths that are not
     positive, too long, too few or unsorted."""
+    if isinstance(lengths, int):
+        raise TypeError(f"pack_padded_sequence: lengths must be a list of ints, one for each sequence, not {lengths}")
     sizes = [int(n) for n in (lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
     if batch_first:
         input = input.transpose(0, 1)
@@ -95,6 +98,8 @@ def pad_packed_sequence(
     """The inverse of `pack_padded_sequence`: (sequences filled up with padding_value, int64 lengths).
 
     total_length: fill up to this length instead of that of the longest. Raises ValueError if it is shorter."""
+    if not isinstance(sequence, PackedSequence):
+        raise TypeError(f"pad_packed_sequence: expects a PackedSequence, not a {type(sequence).__name__}")
     data, sizes = sequence.data, sequence.batch_sizes.tolist()
     steps, count = len(sizes), sizes[0]
     if total_length is not None and total_length < steps:
@@ -147,3 +152,8 @@ def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = F
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
     """Pack sequences (length, ...) of different lengths; enforce_sorted as in `pack_padded_sequence`."""
     return pack_padded_sequence(pad_sequence(sequences), [len(x) for x in sequences], enforce_sorted=enforce_sorted)
+
+
+def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
+    """The inverse of `pack_sequence`: a list of sequences (length, ...)."""
+    return unpad_sequence(*pad_packed_sequence(packed_sequences))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import pathlib
+import re
 import sys
 import threading
 
@@ -11,14 +13,17 @@ import pytest
 import autograd
 import nn
 from autograd.amp import HALF, SINGLE
+from autograd.observe import functions_as_one
 from autograd.registry import REGISTRY
 from nn import functional as F
 
 half, single, double = autograd.float16, autograd.float32, autograd.float64
 
 
-def test_the_table_names_operators():
-    assert set(REGISTRY) >= HALF | SINGLE and not HALF & SINGLE
+def test_the_table_names_operators_and_functions():
+    for names in SINGLE.values():
+        assert set(REGISTRY) | functions_as_one >= HALF | names and not HALF & names
+    assert functions_as_one <= SINGLE["cuda"] | SINGLE["cpu"]
 
 
 @pytest.mark.parametrize(
@@ -30,19 +35,22 @@ def test_the_table_names_operators():
         (lambda x, h: F.conv1d(x[None], h[None]), half),
         (lambda x, h: F.conv_transpose1d(x[None], h[None].transpose(0, 1)), half),
         (lambda x, h: autograd.einsum("ij,kj->ik", x, h), half),
+        (lambda x, h: x.diagonal(), single),
         (lambda x, h: F.scaled_dot_product_attention(x, h, x), half),
-        (lambda x, h: h.exp(), single),
-        (lambda x, h: h.softmax(1), single),
-        (lambda x, h: h.sum(), single),
-        (lambda x, h: h**2, single),
         (lambda x, h: F.cross_entropy(h, autograd.tensor([0, 1, 2], device=h.device)), single),
         (lambda x, h: F.mse_loss(h, x), single),
+        (lambda x, h: F.l1_loss(h, h), single),
+        (lambda x, h: F.mse_loss(h, h, reduction="none"), single),
+        (lambda x, h: h.prod(), single),
         (lambda x, h: h.relu(), half),
         (lambda x, h: h + h, half),
+        (lambda x, h: h / h, half),
+        (lambda x, h: h.mean(), half),
         (lambda x, h: h + x, single),
         (lambda x, h: h * 2.5, half),
         (lambda x, h: autograd.cat([x, h]), single),
-        (lambda x, h: F.layer_norm(h, (3,)), half),
+        (lambda x, h: F.avg_pool1d(h, 2), half),
+        (lambda x, h: F.batch_norm(h, None, None, x[0], x[1], training=True), half),
         (lambda x, h: x.double() @ x.double(), double),
         (lambda x, h: (x @ x).double().exp(), double),
         (lambda x, h: (x > 0).sum(), autograd.int64),
@@ -55,27 +63,92 @@ def test_what_runs_in_what(function, expected, device):
     assert (x @ x).dtype == single and x.half().softmax(1).dtype == half
 
 
-def test_it_agrees_with_pytorch():
+FUNCTIONS = {
+    **{
+        name: lambda lib, F, h, name=name: getattr(lib, name)(h)
+        for name in "acos asin cosh erfinv exp expm1 log log10 log1p log2 rsqrt sinh tan reciprocal prod".split()
+    },
+    **{
+        name: lambda lib, F, h, name=name: getattr(lib, name)(h, 0)
+        for name in "softmax log_softmax cumsum cumprod logsumexp".split()
+    },
+    **{
+        name: lambda lib, F, h, name=name: getattr(F, name)(h, h)
+        for name in "mse_loss l1_loss huber_loss smooth_l1_loss poisson_nll_loss soft_margin_loss "
+        "hinge_embedding_loss binary_cross_entropy_with_logits cosine_similarity".split()
+    },
+    "kl_div": lambda lib, F, h: F.kl_div(h, h, reduction="batchmean"),
+    "pow": lambda lib, F, h: h**2,
+    "sum": lambda lib, F, h: h.sum(),
+    "softplus": lambda lib, F, h: F.softplus(h),
+    "layer_norm": lambda lib, F, h: F.layer_norm(h, (4,)),
+    "rms_norm": lambda lib, F, h: F.rms_norm(h, (4,)),
+    "group_norm": lambda lib, F, h: F.group_norm(h, 2),
+    "batch_norm": lambda lib, F, h: F.batch_norm(h, None, None, training=True),
+    "instance_norm": lambda lib, F, h: F.instance_norm(h[None]),
+    "nll_loss": lambda lib, F, h: F.nll_loss(h, lib.arange(4, device=h.device)),
+    "cross_entropy_loss": lambda lib, F, h: F.cross_entropy(h, lib.arange(4, device=h.device)),
+    "margin_ranking_loss": lambda lib, F, h: F.margin_ranking_loss(h, h, h),
+    "cosine_embedding_loss": lambda lib, F, h: F.cosine_embedding_loss(h, h, lib.ones_like(h[0])),
+    "triplet_margin_loss": lambda lib, F, h: F.triplet_margin_loss(h, h, h),
+    "multi_margin_loss": lambda lib, F, h: F.multi_margin_loss(h, lib.arange(4, device=h.device)),
+    "dist": lambda lib, F, h: lib.dist(h, h + 1),
+    "cdist": lambda lib, F, h: lib.cdist(h, h),
+    "renorm": lambda lib, F, h: lib.renorm(h, 2, 0, 1.0),
+    "upsample_bilinear2d": lambda lib, F, h: F.interpolate(h[None, None], scale_factor=2.0, mode="bilinear"),
+    "linalg_vector_norm": lambda lib, F, h: lib.linalg.vector_norm(h),
+    "linalg_matrix_norm": lambda lib, F, h: lib.linalg.matrix_norm(h),
+    "trace": lambda lib, F, h: lib.trace(h),
+    **{
+        name: lambda lib, F, h, name=name: getattr(h, name)()
+        for name in "mean std var tanh sigmoid sqrt relu amax median asinh abs".split()
+    },
+    **{name: lambda lib, F, h, name=name: getattr(F, name)(h) for name in "gelu silu elu mish logsigmoid".split()},
+    "div": lambda lib, F, h: h / h,
+    "hypot": lambda lib, F, h: lib.hypot(h, h),
+    "avg_pool2d": lambda lib, F, h: F.avg_pool2d(h[None, None], 2),
+    "adaptive_avg_pool2d": lambda lib, F, h: F.adaptive_avg_pool2d(h[None, None], 2),
+    "local_response_norm": lambda lib, F, h: F.local_response_norm(h[None], 2),
+    "addmm": lambda lib, F, h: lib.addmm(h, h, h),
+}
+"""By the name that PyTorch's list for GPUs has, if it has one."""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_pytorchs_dtypes_on_the_cpu(name):
     torch = pytest.importorskip("torch")
-    x = torch.rand(4, 4) + 0.1
-    ours = autograd.tensor(x.numpy())
+    x = torch.rand(4, 4) * 0.5 + 0.25
+    ours = autograd.tensor(x.numpy(), device="cpu").half()
     with torch.autocast("cpu", torch.float16), autograd.autocast("cpu"):
-        for function in (
-            lambda t, y: y @ y,
-            lambda t, y: (y @ y).softmax(1),
-            lambda t, y: (y @ y).relu(),
-            lambda t, y: (y @ y) + y,
-            lambda t, y: t.nn.functional.linear(y, y),
-        ):
-            there = function(torch, x)
+        there = FUNCTIONS[name](torch, torch.nn.functional, x.half())
+        here = FUNCTIONS[name](autograd, F, ours)
+    assert str(there.dtype) == f"torch.{here.dtype}"
+    assert abs(here.float().numpy() - there.float().numpy()).max() < 4e-2
 
-            class Names:
-                nn = nn
 
-            here = function(Names, ours)
-            if not str(there.dtype).endswith(str(here.dtype)):
-                assert function.__code__.co_names[:1] == ("softmax",)  # PyTorch's list for the CPU is a shorter one
-            assert abs(here.float().numpy() - there.float().numpy()).max() < 2e-2
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_pytorchs_dtypes_on_a_gpu(name):
+    """PyTorch's list is read from the header it is installed with, since there need not be a GPU to ask."""
+    torch = pytest.importorskip("torch")
+    header = pathlib.Path(torch.__file__).parent / "include" / "ATen" / "autocast_mode.h"
+    if not header.exists():
+        pytest.skip("PyTorch is installed without its headers")
+    text = header.read_text()
+    listed = set()
+    for macro in ("AT_FORALL_FP32(_)", "AT_FORALL_FP32_SET_OPT_DTYPE(_)"):
+        body = re.split(r"[^\\]\n", text.partition(f"#define {macro}")[2])[0]  # to the line that is not continued
+        listed |= set(re.findall(r"_\((\w+)", body))
+    assert {"exp", "layer_norm", "sum"} <= listed
+    # What PyTorch makes of listed functions, without listing them itself.
+    listed |= {"cross_entropy_loss", "local_response_norm", "trace"}
+    with autograd.autocast("standin"):
+        h = (autograd.rand(4, 4, device="standin") * 0.5 + 0.25).half()
+        assert FUNCTIONS[name](autograd, F, h).dtype == (single if name in listed else half)
+
+
+def test_means_of_half_precision_do_not_overflow():
+    x = autograd.full((70000,), 2.0, dtype=half)
+    assert x.mean().item() == 2.0 and x.std().item() == 0.0 and x.var().dtype == half
 
 
 def test_parameters_and_gradients_stay_float32(device):

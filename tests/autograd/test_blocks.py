@@ -6,6 +6,7 @@ import pytest
 import autograd
 from autograd import blocks
 from backends import numpy_backend as xp
+from backends.buffers import LONG, rows_in_place
 from nn import functional as F
 
 NORMS = {
@@ -61,3 +62,24 @@ def test_norms_in_blocks(name, cached, monkeypatch):
     monkeypatch.setattr(xp, "cached", cached)
     for a, b in zip(run(), whole):
         assert a.shape == b.shape and np.allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_long_rows_are_left_in_place_and_the_buffer_is_given_back(monkeypatch):
+    monkeypatch.setattr(xp, "cached", 10)
+    before, seen = np.getbufsize(), []
+
+    def rule(x, column):
+        seen.append(np.getbufsize())
+        return (x * column,)
+
+    for width in (LONG // 2, LONG):
+        x, column = np.ones((2, 3, 2, width // 2)), np.ones((2, 3, 1, 1))
+        blocks.in_blocks(xp, rule, (x, column), (0,), (x.shape,))
+        assert np.getbufsize() == before
+    assert seen == [before, before, LONG, LONG]
+    x = np.ones((4, 2 * LONG))
+    blocks.in_blocks(xp, rule, (x, np.ones((1, 2 * LONG))), (), (x.shape,))
+    assert seen[-1] == LONG  # each row times all columns
+    with pytest.raises(ZeroDivisionError), rows_in_place():
+        raise ZeroDivisionError
+    assert np.getbufsize() == before

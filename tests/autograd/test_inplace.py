@@ -323,6 +323,36 @@ def test_leaf_given_memory_that_was_once_written_with_a_gradient(device):
     assert state.grad.tolist() == [6.0, 0.0]
 
 
+def test_part_of_a_constant_tensor_written_to_another_place(device):
+    for write in (lambda y, row: y.__setitem__(1, row), lambda y, row: (row * 1).sum().backward()):
+        y, w = autograd.zeros(2, 2), leaf([1.0, 2.0])
+        row = y[0]
+        row += w
+        with pytest.raises(RuntimeError, match=r"x \+= y has changed .* a view of one that requires no grad"):
+            write(y, row)
+            (y * y).sum().backward()
+        assert w.grad is None
+
+
+def test_gradient_that_is_retained_is_that_of_what_was_written(device):
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    y.retain_grad()
+    y.mul_(3)
+    y[0] = 5.0
+    (y * y).sum().backward()
+    assert y.retains_grad and y.grad.tolist() == [10.0, 24.0] and x.grad.tolist() == [0.0, 144.0]
+
+
+def test_overwriting_a_zero_dimensional_result(device):
+    x = leaf(2.0)
+    for write in (lambda y: y.zero_(), lambda y: y.fill_(3.0), lambda y: y.__setitem__(..., 4.0)):
+        y = x * 3
+        write(y)
+        (y * y + x).backward()
+    assert x.grad.item() == 3.0
+
+
 def test_view_of_a_constant_changed_by_augmented_assignment(device):
     y, w = autograd.zeros(2, 2), leaf([1.0, 2.0])
     row = y[0]

@@ -184,6 +184,33 @@ def test_a_program_on_the_second_device(second):
     assert {str(x.device) for x in places} == {"standin:1"}
 
 
+def test_a_captured_step_on_the_second_device(second):
+    import nn
+
+    def losses(capture):
+        autograd.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 8), nn.GELU(), nn.Dropout(0.5), nn.Linear(8, 2)).to("standin:1")
+        optimizer = nn.optim.Adam(model.parameters(), lr=0.01)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run, y = autograd.capture(step) if capture else step, autograd.tensor([0, 1], device="standin:1")
+        values = []
+        for _ in range(5):
+            values.append(run(second, y).item())
+            backends.backend("standin").use_device(0)  # as another part of the program might
+        if capture:
+            assert run.traces < 3 and "one graph of the device" in str(run.programs[0].device)
+        return values
+
+    assert losses(True) == losses(False)
+
+
 def test_two_devices_in_one_operator(second):
     first = autograd.ones(2, 2, device="standin")
     with pytest.raises(

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import operator
 import subprocess
 import sys
 import tempfile
 import types
+import weakref
 from typing import Any
 
 import numpy as np
 
 from backends import numpy_linalg, numpy_special
-from backends.kernels import FOLDER, source
+from backends.standin_graph import Tape, now
 
 from . import emulator
 
@@ -35,35 +37,53 @@ class ndarray(np.ndarray):  # noqa: N801  (CuPy's name)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         if ufunc is np.add and method == "reduce" and self.dtype == np.float16 and "dtype" not in options:
-            return dressed(np.add.reduce(bare(self), **options, dtype=np.float32)).astype(np.float16)  # as CuPy does
-        if out is not None:
-            options["out"] = tuple([bare(x) for x in out])
-        result = getattr(ufunc, method)(*[bare(x) for x in inputs], **options)
-        return dressed(result) if out is None else out[0]
+            summed = launched(np.add.reduce, (bare(self),), {**options, "dtype": np.float32})
+            return summed.astype(np.float16)  # as CuPy does
+        function, operands = getattr(ufunc, method), tuple([bare(x) for x in inputs])
+        if method == "at":
+            return writes(function, operands, operands[:1])
+        if out is None:
+            return launched(function, operands, options)
+        into = tuple([bare(x) for x in out])
+        writes(lambda *args: function(*args, out=into, **options), operands, into)
+        return out[0]
 
     def __array_function__(self, function: Any, kinds: Any, args: Any, options: Any) -> Any:
         raise TypeError(f"numpy.{function.__name__} was called with an array of CuPy's")
 
     def __getitem__(self, index: Any) -> Any:
-        return dressed(bare(self)[bare(index)])
+        part = launched(operator.getitem, (bare(self), bare(index)))
+        part._of = self  # as a view of CuPy's holds the array that has its memory
+        return part
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        bare(self)[bare(index)] = bare(value)
+        writes(operator.setitem, (bare(self), bare(index), bare(value)), (bare(self),))
 
     def argmax(self, *args: Any) -> Any:
-        return dressed(bare(self).argmax(*args))
+        return launched(np.ndarray.argmax, (bare(self), *args))
 
     def argmin(self, *args: Any) -> Any:
-        return dressed(bare(self).argmin(*args))
+        return launched(np.ndarray.argmin, (bare(self), *args))
+
+    def cumsum(self, *args: Any) -> Any:
+        return launched(np.ndarray.cumsum, (bare(self), *args))
+
+    def cumprod(self, *args: Any) -> Any:
+        return launched(np.ndarray.cumprod, (bare(self), *args))
 
     def reshape(self, *shape: Any, **options: Any) -> Any:
-        return dressed(bare(self).reshape(*shape, **options))
+        return launched(np.ndarray.reshape, (bare(self), *shape), options)
+
+    def ravel(self) -> Any:
+        return self.reshape(-1)
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
-        return dressed(bare(self).astype(dtype, copy=copy)) if copy or self.dtype != dtype else self
+        if not copy and self.dtype == dtype:
+            return self
+        return launched(np.ndarray.astype, (bare(self), dtype), {"copy": copy})
 
     def copy(self, order: str = "C") -> Any:
-        return dressed(bare(self).copy(order))
+        return launched(np.ndarray.copy, (bare(self), order))
 
     def item(self) -> Any:
         waits()
@@ -106,6 +126,8 @@ _may_wait = [True]
 
 def waits() -> None:
     """What CuPy does before it looks at a value."""
+    if now.tape is not None:
+        raise RuntimeError("the current stream is capturing")
     sys.modules["cupy._core.syncdetect"]._declare_synchronize()
 
 
@@ -146,23 +168,44 @@ def dressed(x: Any) -> Any:
         array = np.asarray(x)
         made = array.view(ndarray)
         made._own = array.base is None
+        alive[id(made)] = made
         return made
     if isinstance(x, (tuple, list)):
         return tuple([dressed(item) for item in x])
     return x
 
 
+def launched(function: Any, args: Any, options: Any = types.MappingProxyType({})) -> Any:
+    """What a function of NumPy arrays gives, as arrays of the fake; written down while a graph is recorded."""
+    given = dressed(function(*args, **options))
+    if now.tape is not None:
+        now.tape.made(function, args, options, [bare(x) for x in (given if isinstance(given, tuple) else (given,))])
+    return given
+
+
+def writes(function: Any, args: Any, written: Any) -> None:
+    """Call a function that writes into arrays."""
+    if now.tape is None:
+        function(*args)
+    else:
+        now.tape.writes(function, args, written)
+
+
 def lifted(function: Any) -> Any:
     """A function of NumPy's on arrays of the fake."""
 
     def call(*args: Any, **options: Any) -> Any:
-        return dressed(function(*[bare(x) for x in args], **{key: bare(x) for key, x in options.items()}))
+        return launched(function, tuple([bare(x) for x in args]), {key: bare(x) for key, x in options.items()})
 
     return call
 
 
 def array(data: Any, dtype: Any = None, blocking: bool = False) -> Any:
-    return dressed(np.array(bare(data) if isinstance(data, ndarray) else data, dtype))
+    if isinstance(data, ndarray):
+        return launched(np.array, (bare(data), dtype))
+    if np.ndim(data) and pinned_allocators:
+        pinned_allocators[-1](1)  # CuPy copies from there
+    return dressed(np.array(data, dtype))
 
 
 def asnumpy(x: Any) -> Any:
@@ -171,27 +214,114 @@ def asnumpy(x: Any) -> Any:
 
 
 class RawModule:
-    """Finds the file again that the code is from, and runs its kernels on the emulator."""
+    """Runs the kernels of a text on the emulator."""
 
     def __init__(self, code: str, options: tuple[str, ...]) -> None:
-        (self.file,) = [path.stem for path in FOLDER.glob("*.cu") if source(path.stem) == code]
-        self.macro = options[-1].removeprefix("-D")
+        self.code, self.options = code, options
         assert all([isinstance(option, str) for option in options])
 
     def get_function(self, name: str) -> Any:
-        launch = emulator.emulate(self.file, self.macro, name)
+        launch = emulator.emulate(self.code, self.options, name)
 
         def call(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
             assert all([type(n) is int and n > 0 for n in (*grid, *block)])
             for x in args:
                 assert isinstance(x, (ndarray, np.generic)) or x.size == 1, "what CuPy would not take"
-            launch(grid, block, tuple([x.view(np.ndarray) if isinstance(x, ndarray) else x for x in args]))
+            plain = tuple([x.view(np.ndarray) if isinstance(x, ndarray) else x for x in args])
+            arrays = [x.view(np.ndarray) for x in args if isinstance(x, ndarray)]
+            if now.tape is not None:
+                arrays += [x for record in args if not isinstance(record, ndarray) for x in pointed_at(record)]
+            writes(lambda *args: launch(grid, block, args), plain, arrays)
 
         return call
 
 
+alive: weakref.WeakValueDictionary[int, ndarray] = weakref.WeakValueDictionary()
+
+
+def pointed_at(record: Any) -> list[np.ndarray]:
+    """The arrays at the addresses that a record holds, which a kernel takes by value."""
+    data = np.asarray(record).tobytes()
+    words = set(np.frombuffer(data[: len(data) // 8 * 8], np.uint64).tolist())
+    starts = ((np.lib.array_utils.byte_bounds(x.view(np.ndarray)), x) for x in list(alive.values()) if x.size)
+    return [x.view(np.ndarray) for (first, end), x in starts if any([first <= word < end for word in words])]
+
+
+class Graph:
+    """What a stream has recorded."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape, self.is_uploaded = tape, False
+
+    def upload(self, stream: Any = None) -> None:
+        self.is_uploaded = True
+
+    def launch(self, stream: Any = None) -> None:
+        assert self.is_uploaded
+        for launch in self.tape.launches:
+            launch(())
+
+
+class Stream:
+    """A stream of launches, which here are done at once."""
+
+    def __init__(self, non_blocking: bool = False, ptr: int = 0) -> None:
+        self.non_blocking, self.ptr, self.tape = non_blocking, ptr or id(self), None
+
+    def __enter__(self) -> Stream:
+        streams.append(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        assert streams.pop() is self
+
+    def begin_capture(self) -> None:
+        assert self.non_blocking and streams[-1] is self
+        now.tape = Tape()
+
+    def end_capture(self) -> Graph:
+        tape, now.tape = now.tape, None
+        tape.undo()
+        MemoryPool.recorded = tape.nbytes
+        return Graph(tape)
+
+    def record(self) -> Any:
+        assert now.tape is None
+        return object()
+
+    def wait_event(self, event: Any) -> None:
+        pass
+
+
+class Event:
+    """What a stream has done, here at once."""
+
+    def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
+        self.stream: Any = None
+
+    def record(self, stream: Stream) -> None:
+        self.stream = stream
+
+
+streams = [Stream(ptr=1)]
+
+
+class MemoryPool:
+    """A pool of its own; all that is taken from it is for the graph that is recorded."""
+
+    recorded = 0
+
+    def malloc(self, size: int) -> Any:
+        return types.SimpleNamespace(ptr=4096)
+
+    def total_bytes(self) -> int:
+        return self.recorded
+
+
 class Device:
     """The one there is."""
+
+    compute_capability = "90"
 
     def __init__(self, index: int = 0) -> None:
         if index:
@@ -218,7 +348,11 @@ def module(name: str, **names: Any) -> Any:
 
 
 pool = types.SimpleNamespace(
-    used_bytes=lambda: 1 << 20, total_bytes=lambda: 1 << 21, get_limit=lambda: 0, free_all_blocks=lambda: None
+    used_bytes=lambda: 1 << 20,
+    total_bytes=lambda: 1 << 21,
+    get_limit=lambda: 0,
+    free_all_blocks=lambda: None,
+    malloc=lambda size: None,
 )
 runtime = types.SimpleNamespace(
     getDeviceCount=lambda: 1,
@@ -235,6 +369,7 @@ class OutOfMemoryError(MemoryError):
 
 
 allocators: list[Any] = [lambda size: object()]
+pinned_allocators: list[Any] = []
 cuda = module(
     "cupy.cuda",
     Device=Device,
@@ -244,16 +379,27 @@ cuda = module(
     get_allocator=lambda: allocators[-1],
     set_allocator=allocators.append,
     alloc=lambda size: types.SimpleNamespace(ptr=4096),
-    get_current_stream=lambda: types.SimpleNamespace(ptr=0),
+    get_current_stream=lambda: streams[-1],
+    Stream=Stream,
+    Event=Event,
+    Graph=Graph,
+    MemoryPool=MemoryPool,
+    using_allocator=lambda allocator: contextlib.nullcontext(),
+    set_pinned_memory_allocator=pinned_allocators.append,
 )
 made = {name: lifted(getattr(np, name)) for name in (
-    "arange argsort argwhere ascontiguousarray broadcast_to cumsum einsum empty empty_like eye flip full ones "
-    "searchsorted stack tril triu where zeros zeros_like"
+    "arange argsort argwhere ascontiguousarray broadcast_to cumsum einsum empty empty_like expand_dims eye flip full "
+    "ones searchsorted tril triu where zeros zeros_like"
 ).split()}  # fmt: skip
-made["concatenate"], made["stack"] = (
-    lambda arrays, axis=0: dressed(np.concatenate([bare(x) for x in arrays], axis)),
-    lambda arrays, axis=0: dressed(np.stack([bare(x) for x in arrays], axis)),
-)
+
+
+def concatenate(arrays: Any, axis: int = 0) -> Any:
+    if len(arrays) > 8 and pinned_allocators:
+        pinned_allocators[-1](1)  # for the table of their addresses
+    return launched(np.concatenate, ([bare(x) for x in arrays], axis))
+
+
+made["concatenate"] = concatenate
 ufuncs = {name: getattr(np, name) for name in dir(np) if isinstance(getattr(np, name), np.ufunc)}
 cupy = module(
     "cupy",
@@ -355,5 +501,26 @@ subprocess.run(
     ["g++", "-O1", "-shared", "-fPIC", "-Wl,-soname,libcublas.so.13", "cublas.cpp"], cwd=folder, check=True
 )  # fmt: skip
 ctypes.CDLL(f"{folder}/a.out")  # as CuPy does, so that it is found by its name
+
+
+class Library:
+    """cuBLAS, whose products are launches."""
+
+    def __init__(self, loaded: Any) -> None:
+        self._loaded = loaded
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loaded, name)
+
+    def cublasGemmStridedBatchedEx(self, *args: Any) -> int:  # noqa: N802  (cuBLAS's name)
+        if now.tape is not None:
+            now.tape.launches.append(lambda sources: self._loaded.cublasGemmStridedBatchedEx(*args))
+        return self._loaded.cublasGemmStridedBatchedEx(*args)
+
+
 for name in ("cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.libs", "cupy_backends.cuda.libs.cublas"):
     module(name)
+
+from backends import cupy_products  # noqa: E402  (which finds this package)
+
+cupy_products._library = Library(ctypes.CDLL("libcublas.so.13"))

@@ -221,7 +221,7 @@ def fresh(code, **environment):
         env={**os.environ, "PYTHONPATH": root, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -250,3 +250,15 @@ def test_importing_loads_neither_cupy_nor_graphviz():
 def test_modules_are_importable_alone():
     for name in ("backends.contract", "backends.numpy_backend", "backends.standin", "autograd.dtypes"):
         assert importlib.import_module(name)
+
+
+def test_a_device_is_named_by_one_string_or_by_two_parts():
+    torch = pytest.importorskip("torch")
+    for arguments in (("cpu",), ("cuda",), ("cuda:1",), ("cuda", 2)):
+        ours, theirs = autograd.device(*arguments), torch.device(*arguments)
+        assert (ours.type, ours.index) == (theirs.type, theirs.index or 0)
+    assert autograd.device("cuda:1") == "cuda:1" == autograd.device(autograd.device("cuda:1"))
+    for wrong in (("tpu",), ("cuda:x",), ("cuda:1", 1), ("cuda:",)):
+        for library in (autograd, torch):
+            with pytest.raises(RuntimeError):
+                library.device(*wrong)

@@ -76,7 +76,7 @@ autograd.cuda.manual_seed(3)
 """
     if not emulator.available:
         pytest.skip("needs g++")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     said, counts, rest = done.stdout.strip().split("\n")
     assert said.startswith(

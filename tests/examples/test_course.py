@@ -111,6 +111,6 @@ def test_without_matplotlib_one_error_names_the_command(tmp_path, monkeypatch):
 def test_it_runs_as_a_program(tmp_path):
     command = [sys.executable, "-W", "error", "-m", "examples.e01_neuron", "--quick", "--out", str(tmp_path)]
     for arguments, code in ([], 0), (["--threshold", "5"], 1), (["--device", "abacus"], 1):
-        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
         assert done.returncode == code, done.stderr
     assert "abacus" in done.stderr.splitlines()[-1]

@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 def run(*arguments, **environment):
     command = [sys.executable, "-W", "error", "-m", "examples.digits", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
     )
 
 
@@ -45,7 +45,7 @@ def test_without_graphviz_the_graph_is_saved_as_text(tmp_path):
     )
     nothing_on_the_path = {**os.environ, "PATH": ""}
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=nothing_on_the_path, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program], cwd=ROOT, env=nothing_on_the_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert "Graphviz" in done.stdout

@@ -81,7 +81,7 @@ def test_in_a_browser():
                 return browser.find_element(By.ID, name).text
 
             def until(condition):
-                WebDriverWait(browser, 20).until(lambda _: condition())
+                WebDriverWait(browser, 60).until(lambda _: condition())
 
             browser.get(f"http://127.0.0.1:{server.server_port}/")
             until(lambda: len(browser.find_elements(By.CSS_SELECTOR, "#net canvas")) == 2 + 4 + 2 + 1)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 import autograd
 import backends
+
+if os.environ.get("CADENA_WITHOUT_POOL"):  # for memcheck, which sees only what the driver gave
+    import cupy
+
+    cupy.cuda.set_allocator(None)
 
 CUDA = pytest.param(
     "cuda",

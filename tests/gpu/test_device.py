@@ -99,6 +99,19 @@ def test_random_states(where):
     ]
 
 
+def test_batches_are_copied_ahead(where):
+    """Through many steps of work long enough that a copy which waits for nothing would overtake it."""
+    data = nn.data.TensorDataset(autograd.arange(24, device="cpu").float())
+    weight = autograd.eye(512, device=where)
+    sums = []
+    for (x,) in nn.data.DeviceLoader(nn.data.DataLoader(data, 2, pin_memory=True), where):
+        wide = x[:, None].expand(2, 512)
+        for _ in range(3 if where == "standin" else 200):
+            wide = wide @ weight
+        sums.append(wide.sum(1))
+    assert autograd.cat(sums).tolist() == [512.0 * i for i in range(24)]
+
+
 def test_gradcheck(where):
     x = autograd.randn(3, 4, dtype=autograd.float64, requires_grad=True)
     assert autograd.gradcheck(lambda t: F.layer_norm(F.gelu(t), (4,)).softmax(1), (x,))
@@ -174,3 +187,8 @@ def test_the_second_gpu(cuda):
     with pytest.raises(backends.DeviceMismatchError, match=r"on cuda:1.*on cuda:0.*\.to\('cuda:1'\)"):
         x + autograd.ones(2, 2, device="cuda:0")
     assert (x.to("cuda:0") * 3).sum().item() == 12.0
+    images, expected = autograd.randn(8, 3, 16, 16), None
+    for _ in range(20):  # long enough that a copy which does not wait would come too early
+        images = F.conv2d(images, autograd.ones(3, 3, 3, 3) / 27, padding=1)  # whose batch is innermost in memory
+        moved, expected = images.to("cuda:1"), images
+    assert autograd.equal(moved.cpu(), expected.cpu())

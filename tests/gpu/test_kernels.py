@@ -12,6 +12,7 @@ from backends import numpy_backend, products
 from backends.cupy_random import Philox
 from nn import functional as F
 from tests.backends import emulator
+from tests.backends.test_convolution import CASES, DEPTHWISE, all_three, operands
 from tests.backends.test_kernels import LARGE, WINDOWS
 from tests.backends.test_products import SHAPES, gemm, layouts
 
@@ -74,6 +75,31 @@ def test_windows(spatial, windows, groups, dtype, where):
         there, here = getattr(module, name)(*map(moved, args)), getattr(numpy_backend, name)(*args)
         for found, expected in zip(*(a if isinstance(a, tuple) else (a,) for a in (there, here))):
             np.testing.assert_array_equal(module.asnumpy(found), expected, err_msg=name)  # whole numbers: exact
+
+
+@pytest.mark.parametrize("name", [*CASES, *DEPTHWISE])
+@pytest.mark.parametrize("kind", ["float32", "tf32", "float16", "bfloat16", "float64"])
+def test_convolutions(name, kind, cuda, monkeypatch):
+    """All shapes on which the kernels are tried on the emulator, and each way; of a fake GPU, its wiring alone."""
+    import cupy
+
+    if getattr(cupy, "is_fake", False) and name not in ("odd sizes", "depthwise"):
+        pytest.skip("needs a real GPU")
+    n, spatial, windows, channels, outputs, groups = case = {**CASES, **DEPTHWISE}[name]
+    module, given = backends.backend("cuda"), operands(kind, *case)
+    expected = all_three(numpy_backend, *given, windows, groups, spatial)
+    if kind == "bfloat16":
+        given = [a.astype(pytest.importorskip("ml_dtypes").bfloat16) for a in given]
+    moved = [module.asarray(a) for a in given]
+    backends.set_float32_matmul_precision("high" if kind == "tf32" else "highest")
+    try:
+        for way in ("product", "tiles") if name in CASES else ("direct", "product"):
+            monkeypatch.setattr(module.convolution, "prefer", way)
+            for there, here in zip(all_three(module, *moved, windows, groups, spatial), expected, strict=True):
+                found = module.asnumpy(there)
+                np.testing.assert_array_equal(found.astype(float), here.astype(found.dtype).astype(float), way)
+    finally:
+        backends.set_float32_matmul_precision("highest")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
@@ -159,21 +185,17 @@ def test_a_product_while_a_graph_is_captured(real_gpu):
     stream = cupy.cuda.Stream(non_blocking=True)
     backends.backend("cuda").synchronize(0)
     pool = cupy.cuda.MemoryPool()
-    cupy_products.capturing = True
-    try:
-        with stream, cupy.cuda.using_allocator(pool.malloc):
-            x @ x  # makes the handle and chooses the algorithm
-            stream.synchronize()
-            stream.begin_capture()
-            out = x @ x
-            graph = stream.end_capture()
-        with autograd.no_grad():
-            out.zero_()
-        backends.backend("cuda").synchronize(0)
-        graph.launch(stream)
+    with cupy_products.own(), stream, cupy.cuda.using_allocator(pool.malloc):
+        x @ x  # makes the handle and chooses the algorithm
         stream.synchronize()
-    finally:
-        cupy_products.capturing = False
+        stream.begin_capture()
+        out = x @ x
+        graph = stream.end_capture()
+    with autograd.no_grad():
+        out.zero_()
+    backends.backend("cuda").synchronize(0)
+    graph.launch(stream)
+    stream.synchronize()
     assert autograd.allclose(out.cpu(), expected)
 
 

@@ -90,3 +90,28 @@ def test_module_dict():
         del parts["b"]
     parts.clear()
     assert len(parts) == 0
+
+
+@pytest.mark.parametrize("kind", ["Sequential", "ModuleList"])
+def test_joined_and_taken_out(kind):
+    torch = pytest.importorskip("torch")
+    shown = []
+    for lib in (nn, torch.nn):
+        make = getattr(lib, kind)
+        parts = [lib.Identity(), lib.ReLU(), lib.Tanh()]
+        row = make(*parts[:2]) if kind == "Sequential" else make(parts[:2])
+        more = lib.Sequential(parts[2]) if kind == "Sequential" else [parts[2]]
+        longer = row + more
+        row += more
+        out = row.pop(1)
+        shown.append([repr(longer), repr(row), repr(out), list(dict(row.named_children()))])
+    assert shown[0] == shown[1]
+
+
+def test_a_row_of_a_class_of_its_own_can_be_joined():
+    class Block(nn.Sequential):
+        def __init__(self, width):
+            super().__init__(nn.Linear(width, width), nn.ReLU())
+
+    joined = Block(2) + [nn.Tanh()]
+    assert type(joined) is nn.Sequential and [type(m).__name__ for m in joined] == ["Linear", "ReLU", "Tanh"]

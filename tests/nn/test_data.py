@@ -388,3 +388,28 @@ def test_samples_of_an_empty_data_set():
     sampler = RandomSampler([], num_samples=3)
     with pytest.raises(ValueError, match="3 samples were asked for of a data set that has none"):
         list(sampler)
+
+
+class Broken(Dataset):
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, i):
+        if i == 4:
+            raise ValueError("unreadable")
+        return autograd.ones(2 if i < 3 else 3)
+
+
+def test_an_error_says_of_which_sample():
+    def said(info):
+        return "\n".join([str(info.value), *getattr(info.value, "__notes__", [])])
+
+    with pytest.raises(ValueError, match="^unreadable") as info:
+        list(DataLoader(Broken(), batch_size=3))
+    assert said(info) == "unreadable\nin sample 4 of Broken"
+    with pytest.raises(ValueError, match="^unreadable") as info:
+        list(DataLoader(Broken(), batch_size=None))
+    assert said(info) == "unreadable\nin sample 4 of Broken"
+    with pytest.raises(RuntimeError, match="^default_collate: samples of different shapes") as info:
+        list(DataLoader(Broken(), batch_size=4))
+    assert said(info).endswith("\nin a batch of samples [0, 1, 2, 3] of Broken")

@@ -411,7 +411,8 @@ def test_a_killed_training_is_resumed(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     code = (
         "import time\nfrom tests.nn.test_fit import full\n"
-        "def tell(training):\n    print(training.steps, flush=True)\n    time.sleep(0.02)\n"
+        "def tell(training):\n    print(training.steps, flush=True)\n"
+        "    time.sleep(0.02 if training.steps < 9 else 100)\n"
         f"full({str(path)!r}, step_callbacks=[tell])"
     )
     root = pathlib.Path(__file__).parents[2]
@@ -451,7 +452,9 @@ def test_an_interrupt_leaves_a_usable_model(capsys):
 
 def test_the_bar_shows_loss_metrics_and_rate(capsys):
     model, loader, criterion, optimizer = make()
-    nn.fit(model, loader, criterion, optimizer, 2, metrics={"accuracy": nn.metrics.Accuracy()})
+    nn.fit(model, loader, criterion, optimizer, 1)
+    assert capsys.readouterr().err == ""  # stderr is no terminal here
+    nn.fit(model, loader, criterion, optimizer, 2, metrics={"accuracy": nn.metrics.Accuracy()}, progress=True)
     shown = capsys.readouterr().err
     assert "epoch 1/2" in shown and "epoch 2/2" in shown and "6/6" in shown
     assert "loss 0." in shown and "accuracy 0." in shown and "samples/s" in shown

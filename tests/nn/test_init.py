@@ -109,3 +109,24 @@ def test_refusals():
         init.eye_(autograd.zeros(3))
     with pytest.warns(UserWarning, match="without elements"):
         init.kaiming_uniform_(autograd.zeros(3, 0))
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 3), (2, 5, 3, 2), (6, 2, 1, 3, 3)])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_dirac_is_pytorchs(device, shape, groups):
+    torch = pytest.importorskip("torch")
+    ours, theirs = nn.init.dirac_(autograd.ones(shape), groups), torch.nn.init.dirac_(torch.ones(shape), groups)
+    assert ours.tolist() == theirs.tolist()
+    with pytest.raises(ValueError, match=r"^dirac_: only tensors with 3, 4, or 5 dimensions"):
+        nn.init.dirac_(autograd.ones(2, 2))
+    with pytest.raises(ValueError, match="^dirac_: dim 0, of size 4, must be divisible by groups, 3"):
+        nn.init.dirac_(autograd.ones(4, 2, 3), 3)
+
+
+def test_sparse(device):
+    autograd.manual_seed(0)
+    x = nn.init.sparse_(autograd.ones(10, 300), 0.25, std=2.0)
+    assert ((x == 0).sum(0) == 3).all() and x[x != 0].std().item() == pytest.approx(2.0, rel=0.1)
+    assert (x == 0).any(1).all()  # in every row, somewhere
+    with pytest.raises(ValueError, match="^sparse_: only tensors with 2 dimensions"):
+        nn.init.sparse_(autograd.ones(3), 0.5)

@@ -99,3 +99,27 @@ def test_a_metric_goes_on_from_its_state():
         for scores, target in parts[1:]:
             second.update(scores, target)
         assert autograd.as_tensor(whole.compute()).tolist() == autograd.as_tensor(second.compute()).tolist()
+
+
+def test_called_a_metric_gives_the_result_of_the_batch():
+    for make in (Accuracy, lambda: ConfusionMatrix(4), lambda: Loss(nn.functional.cross_entropy)):
+        metric, whole = make(), make()
+        for scores, target in batches():
+            alone = make()
+            alone.update(scores, target)
+            whole.update(scores, target)
+            given, expected = metric(scores, target), alone.compute()
+            assert given == expected if isinstance(given, float) else given.tolist() == expected.tolist()
+        given, expected = metric.compute(), whole.compute()
+        assert given == pytest.approx(expected) if isinstance(given, float) else given.tolist() == expected.tolist()
+    mean = MeanMetric()
+    assert mean(3.0) == 3.0 and mean(6.0, weight=2) == 6.0 and mean.compute() == 5.0
+
+
+def test_a_batch_that_does_not_fit_changes_nothing():
+    metric = Accuracy()
+    metric.update(*batches()[0])
+    before = metric.compute()
+    with pytest.raises(ValueError, match="do not fit targets"):
+        metric(autograd.zeros(3, 4), autograd.zeros(2, dtype=autograd.int64))
+    assert metric.compute() == before

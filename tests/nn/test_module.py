@@ -351,3 +351,45 @@ def test_the_repr_nests():
         "Deep(\n  a=1\n  (inner): Sequential(\n    (0): Linear(in_features=1, out_features=2, bias=True)\n"
         "    (1): Dropout(p=0.1, inplace=False)\n  )\n)"
     )
+
+
+def test_hooks_with_keywords_and_in_front(device):
+    class Scaled(nn.Module):
+        def forward(self, x, *, by=1.0):
+            return x * by
+
+    model, seen = Scaled(), []
+    model.register_forward_pre_hook(lambda module, args: seen.append("second"))
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append("first") or (args, {"by": kwargs["by"] + 1}),
+        prepend=True,
+        with_kwargs=True,
+    )
+    after = model.register_forward_hook(lambda module, args, kwargs, out: out + kwargs["by"], with_kwargs=True)
+    model.register_forward_hook(lambda module, args, out: seen.append(out.item()), prepend=True)
+    assert model(autograd.tensor(3.0), by=2.0).item() == 12.0 and seen == ["first", "second", 9.0]
+    after.remove()
+    assert model(autograd.tensor(3.0), by=2.0).item() == 9.0
+
+
+def test_parts_by_their_dotted_names():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    assert (
+        model.get_parameter("0.weight") is model[0].weight
+        and model.get_buffer("1.running_mean") is model[1].running_mean
+    )
+    model.set_submodule("1", nn.Linear(3, 3))
+    model.set_submodule("0.extra", nn.ReLU())
+    assert isinstance(model[1], nn.Linear) and isinstance(model[0].extra, nn.ReLU) and "1.bias" in model.state_dict()
+    assert model.type(autograd.float64)[1].weight.dtype == "float64"
+    with pytest.raises(ValueError, match="^set_submodule: needs a name and a Module"):
+        model.set_submodule("0", 3)
+
+
+def test_what_loading_found():
+    model = nn.Linear(2, 2)
+    assert repr(model.load_state_dict(model.state_dict())) == "<All keys matched successfully>"
+    found = model.load_state_dict({"weight": model.weight}, strict=False)
+    assert repr(found) == "_IncompatibleKeys(missing_keys=['bias'], unexpected_keys=[])" and found.missing_keys == [
+        "bias"
+    ]

@@ -234,6 +234,19 @@ def test_wrong_inputs_are_named():
         nn.ZeroPad2d((1, 2, 3))
 
 
+def test_the_hint_that_a_mask_is_causal_needs_the_mask():
+    """As in PyTorch: without one, all that follows would be seen, and nothing said."""
+    for n, x in ((torch.nn, torch.randn(3, 1, 4)), (nn, autograd.randn(3, 1, 4))):
+        encoder = n.TransformerEncoder(n.TransformerEncoderLayer(4, 2, 8, 0.0), 2, enable_nested_tensor=False)
+        decoder = n.TransformerDecoder(n.TransformerDecoderLayer(4, 2, 8, 0.0), 1)
+        for run, hint in ((encoder, "is_causal"), (decoder, "tgt_is_causal"), (decoder, "memory_is_causal")):
+            with pytest.raises(RuntimeError, match="(?i)need attn_mask if specifying the is_causal hint"):
+                run(*([x] if run is encoder else [x, x]), **{hint: True})
+    mask = nn.Transformer.generate_square_subsequent_mask(3)
+    assert encoder(x, mask, is_causal=True).tolist() == encoder(x, mask).tolist()
+    assert decoder(x, x, mask, tgt_is_causal=True).tolist() == decoder(x, x, mask).tolist() != decoder(x, x).tolist()
+
+
 def test_embedding(device):
     theirs = torch.nn.Embedding(5, 3, padding_idx=-2)
     ours = nn.Embedding(5, 3, padding_idx=-2)

@@ -355,3 +355,21 @@ def test_refusals():
     ):
         with pytest.raises(ValueError, match=message):
             make()
+
+
+@pytest.mark.parametrize(
+    "name", ["SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop", "Rprop", "Lion"]
+)
+def test_how_steps_are_computed_is_taken_and_changes_nothing(name):
+    def run(**how):
+        p = nn.Parameter(autograd.tensor([1.0, -2.0]))
+        optimizer = getattr(nn.optim, name)([p], lr=0.1, **how)
+        for _ in range(2):
+            optimizer.zero_grad()
+            (p**2).sum().backward()
+            optimizer.step()
+        return p.tolist()
+
+    assert run() == run(foreach=True, fused=None, capturable=False, differentiable=False)
+    with pytest.raises(TypeError, match=rf"{name}.__init__\(\) got an unexpected keyword argument 'fuse'"):
+        run(fuse=True)

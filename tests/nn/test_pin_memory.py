@@ -34,7 +34,10 @@ def test_batches_are_pinned(standin, workers):
     assert len(batches) == 3
     for batch in batches:
         assert type(batch) is Pair and batch.x.is_pinned() and batch.label["i"].is_pinned()
-        moved = batch.x.to("standin", non_blocking=True)
+        with backends.transfers() as ledger:
+            moved = batch.x.to("standin", non_blocking=True)
+            batch.x.to("standin")  # waits, since the program may write there at once
+        assert [entry.kind for entry in ledger] == ["to device", "to device", "wait"]
         assert moved.device == "standin" and moved.tolist() == batch.x.tolist()
     assert batches[1].label["name"] == ["2", "3"] and batches[2].x.tolist() == [[4.0, 4.0]]
     plain = next(iter(DataLoader(SAMPLES, 2)))

@@ -68,7 +68,7 @@ class Training:
                 if path is not None and self.steps % self.every == 0:
                     self.save(path)
                     print(self.steps, flush=True)
-                    time.sleep(pause)
+                    time.sleep(pause if self.steps < 30 else 2000 * pause)  # not done before it is killed
             self.epoch += 1
         return [p.tolist() for p in self.net.parameters()]
 

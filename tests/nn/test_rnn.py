@@ -98,3 +98,45 @@ def test_what_packing_refuses():
         rnn.pack_padded_sequence(x, [4, 0])
     with pytest.raises(ValueError, match="total_length"):
         rnn.pad_packed_sequence(rnn.pack_padded_sequence(x, [4, 2]), total_length=3)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize(("bidirectional", "batch_first"), [(False, False), (True, True)])
+def test_projected_states_are_pytorchs(device, bidirectional, batch_first):
+    how = {"num_layers": 2, "proj_size": 2, "bidirectional": bidirectional, "batch_first": batch_first}
+    theirs = torch.nn.LSTM(3, 5, **how)
+    ours = nn.LSTM(3, 5, **how)
+    ours.load_state_dict({name: value.numpy() for name, value in theirs.state_dict().items()})
+    assert list(ours.state_dict()) == list(theirs.state_dict()) and repr(ours) == repr(theirs)
+    assert [len(each) for each in ours.all_weights] == [len(each) for each in theirs.all_weights]
+    rng, depth = np.random.default_rng(0), 4 if bidirectional else 2
+    x, h, c = (rng.standard_normal(s).astype(np.float32) for s in ((3, 3, 3), (depth, 3, 2), (depth, 3, 5)))
+    mine, its = [autograd.tensor(a) for a in (x, h, c)], [torch.tensor(a) for a in (x, h, c)]
+    pack = {"batch_first": batch_first, "enforce_sorted": False}
+    inputs = [
+        (mine[0], its[0]),
+        (
+            rnn.pack_padded_sequence(mine[0], [2, 3, 1], **pack),
+            torch.nn.utils.rnn.pack_padded_sequence(its[0], [2, 3, 1], **pack),
+        ),
+    ]
+    for given, other in inputs:
+        for states, wanted in (((), ()), ((tuple(mine[1:]),), (tuple(its[1:]),))):
+            ours.zero_grad()
+            theirs.zero_grad()
+            out, (h_n, c_n) = ours(given, *states)
+            expected, (h_t, c_t) = theirs(other, *wanted)
+            out, expected = (out.data, expected.data) if given is not mine[0] else (out, expected)
+            for a, b in ((out, expected), (h_n, h_t), (c_n, c_t)):
+                close(a, b)
+            (out.sum() + (h_n**2).sum() + c_n.sum()).backward()
+            (expected.sum() + (h_t**2).sum() + c_t.sum()).backward()
+            for p, q in zip(ours.parameters(), theirs.parameters()):
+                close(p.grad, q.grad)
+
+
+def test_unpacking(device):
+    ours, theirs = both([2, 4, 1, 3])
+    packed = rnn.pack_sequence(ours, enforce_sorted=False)
+    for mine, its in zip(rnn.unpack_sequence(packed), theirs, strict=True):
+        close(mine, its)

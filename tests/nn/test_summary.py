@@ -32,6 +32,21 @@ def test_attention_and_recurrence():
     assert "[3, 2, 5], [1, 2, 5], [1, 2, 5]" in nn.summary(nn.LSTM(width, 5), x)
 
 
+def test_products_that_a_module_writes_itself():
+    class ByHand(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w, self.inner = nn.Parameter(autograd.ones(4, 3)), nn.Linear(3, 3)
+
+        def forward(self, x):
+            x = self.inner(x @ self.w)
+            return autograd.einsum("ni,nj->nij", x, x).sum()
+
+    table = nn.summary(ByHand(), autograd.ones(2, 4)).split("\n")
+    assert table[2].split()[-2:] == [str(2 * 4 * 3 + 2 * 3 * 3 + 2 * 3 * 3), "4"] and "FLOPs: 60" in table
+    assert table[3].split() == ["inner:", "Linear", "[2,", "3]", "12", "18", "24"]
+
+
 def test_sizes_instead_of_inputs_are_refused():
     with pytest.raises(TypeError, match=r"summary: takes inputs, .*autograd.zeros\(2, 3\)"):
         nn.summary(nn.Linear(3, 1), (2, 3))

@@ -88,21 +88,6 @@ def inside(d: Draw, *shape: int) -> Any:
     return d.between(-0.8, 0.8, *shape)
 
 
-def _tensors(name: str, first: Drawn, second: Drawn, numpy: Any) -> Row:
-    """A function of two floating tensors that broadcast, and of no numbers."""
-    return Row(
-        name,
-        getattr(autograd, name),
-        lambda d: [
-            Sample(first(d, 2, 3), second(d, 2, 3)),
-            Sample(first(d, 2, 1), second(d, 3)),
-            Sample(first(d), second(d, 2, 2)),
-        ],
-        numpy=numpy,
-        torch=name,
-    )
-
-
 def _polygamma() -> Row:
     return Row(
         "polygamma_of",
@@ -158,9 +143,9 @@ ROWS = [
     ),
     _binary("remainder", fractional, lambda d, *shape: 0 * normal(d, *shape) + 1, np.remainder),
     _binary("fmod", fractional, lambda d, *shape: 0 * normal(d, *shape) + 1, np.fmod),
-    _tensors("hypot", away, away, np.hypot),
-    _tensors("logaddexp", normal, normal, np.logaddexp),
-    _tensors("xlogy", away, positive, lambda x, y: x * np.log(y)),
+    _binary("hypot", away, away, np.hypot, None),
+    _binary("logaddexp", normal, normal, np.logaddexp, None),
+    _binary("xlogy", away, positive, lambda x, y: x * np.log(y), None),
     Row("pow", autograd.pow, _pow_samples, np.power, "pow"),
     _unary("neg", normal, np.negative),
     _unary("abs", away, np.abs),

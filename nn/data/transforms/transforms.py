@@ -8,7 +8,7 @@ changed alike. ``get_params`` of a random transform draws its numbers alone, to 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import autograd
@@ -24,6 +24,16 @@ def _uniform(low: float, high: float) -> float:
 
 def _below(n: int) -> int:
     return int(autograd.randint(0, n, (), device="cpu").item())
+
+
+def _sides(img: Any, scale: Sequence[float], ratio: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Ten draws of a rectangle's two sides: its share of the picture's area evenly from `scale`, the second side over
+    the first from `ratio`, evenly in the logarithm."""
+    _, h, w = F.get_dimensions(img)
+    for _ in range(10):
+        area = h * w * _uniform(*scale)
+        shape = math.exp(_uniform(math.log(ratio[0]), math.log(ratio[1])))
+        yield round(math.sqrt(area / shape)), round(math.sqrt(area * shape))
 
 
 class _Transform:
@@ -248,10 +258,7 @@ class RandomResizedCrop(_Transform):
     def get_params(img: Any, scale: Sequence[float], ratio: Sequence[float]) -> tuple[int, int, int, int]:
         """Top, left, height and width of a random part."""
         _, h, w = F.get_dimensions(img)
-        for _ in range(10):
-            area = h * w * _uniform(*scale)
-            shape = math.exp(_uniform(math.log(ratio[0]), math.log(ratio[1])))
-            width, height = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
+        for height, width in _sides(img, scale, ratio):
             if 0 < width <= w and 0 < height <= h:
                 return _below(h - height + 1), _below(w - width + 1), height, width
         wanted = min(max(w / h, ratio[0]), ratio[1])
@@ -330,10 +337,7 @@ class RandomErasing(_Random):
     def get_params(img: Tensor, scale: Sequence[float], ratio: Sequence[float]) -> tuple[int, int, int, int] | None:
         """Top, left, height and width of a rectangle; None where no draw fits."""
         _, h, w = F.get_dimensions(img)
-        for _ in range(10):
-            area = h * w * _uniform(*scale)
-            shape = math.exp(_uniform(math.log(ratio[0]), math.log(ratio[1])))
-            height, width = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
+        for width, height in _sides(img, scale, ratio):
             if height < h and width < w:
                 return _below(h - height + 1), _below(w - width + 1), height, width
         return None
