@@ -182,7 +182,7 @@ class CapturedStep:
         numbers = [x for x in changed if isinstance(x[1], (int, float, str)) and not isinstance(x[1], bool)]
         known = {id(x) for x in results} | {id(gradient_of.__get__(node)) for node in session.starts}
         kept = [(x, line) for ref, line in session.born if (x := ref()) is not None and id(x) not in known]
-        if kept:
+        if kept and given in self._unfinished:  # now it matters whether they only wait for the collector
             gc.collect()
             del kept[:]
             kept = [(x, line) for ref, line in session.born if (x := ref()) is not None and id(x) not in known]

@@ -182,12 +182,12 @@ def _library(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
         for n in names
         if n != "name"
     )
-    folder = Path(tempfile.mkdtemp())
     alone = re.search("__syncthreads|__shfl|mma\\(", code) is None  # threads that never wait need not be coroutines
-    (folder / "kernels.cpp").write_text(alone * "#define ALONE\n" + SHIM + code + launchers)
     always = "-std=c++17 -O1 -ffp-contract=off -shared -fPIC -D__CUDA_ARCH__=800 -Wno-unknown-pragmas".split()
-    subprocess.run(["g++", *always, *options, "kernels.cpp"], cwd=folder, check=True)
-    _loaded.append(ctypes.CDLL(str(folder / "a.out")))
+    with tempfile.TemporaryDirectory() as folder:  # what is loaded stays when its file is gone
+        (Path(folder) / "kernels.cpp").write_text(alone * "#define ALONE\n" + SHIM + code + launchers)
+        subprocess.run(["g++", *always, *options, "kernels.cpp"], cwd=folder, check=True)
+        _loaded.append(ctypes.CDLL(f"{folder}/a.out"))
     return _loaded[-1]
 
 

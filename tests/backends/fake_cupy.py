@@ -9,9 +9,11 @@ bargain is right; that CuPy keeps its side only a GPU can show.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import operator
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -495,6 +497,7 @@ extern "C" int cublasGemmStridedBatchedEx(
 }
 """
 folder = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, folder, ignore_errors=True)
 with open(f"{folder}/cublas.cpp", "w") as file:
     file.write(CUBLAS)
 subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -19,20 +20,19 @@ from . import emulator
 @pytest.mark.skipif(np.__version__ < "2", reason="CuPy 14, which this stands for, needs NumPy 2")
 def test_the_tests_for_gpus_pass_on_the_fake():
     root = os.path.dirname(os.path.dirname(os.path.abspath(backends.__file__)))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.backends.fake_cupy",
+        "tests/gpu",
+        "-k",
+        "cuda and not float64",
+    ]
+    workers = ["-n", "2"] if importlib.util.find_spec("xdist") else []
     done = subprocess.run(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "pytest",
-                "-p",
-                "tests.backends.fake_cupy",
-                "tests/gpu",
-                "-k",
-                "cuda and not float64",
-            ),
-            *("-q", "-p", "no:cacheprovider", "-p", "no:randomly"),
-        ],
+        [*command, *workers, "-k", "cuda and not float64", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"],
         cwd=root,
         capture_output=True,
         text=True,
