@@ -134,6 +134,12 @@ DIFFERENCES: list[Difference] = [
         lambda case: max(case.input.shape, default=0) > 16,
     ),
     Difference(
+        "nn.functional.grid_sample",
+        "value",
+        "positions in half precision do not tell the pixels of a large image apart, and PyTorch rounds them elsewhere",
+        lambda case: case.dtype == "float16" and max(case.input.shape) > 100,
+    ),
+    Difference(
         "matrix_exp",
         "value",
         "PyTorch gives NaN for every matrix in half precision",
@@ -172,5 +178,7 @@ TOLERANCES: dict[str, dict[str, tuple[float, ...]]] = dict.fromkeys(
 )
 # PyTorch computes the positions that are read in the dtype of the input.
 TOLERANCES |= dict.fromkeys(["nn.functional.interpolate", "nn.functional.upsample_bilinear"], {"float32": (1e-4, 1e-3)})
+# So do we in grid_sample: for pixels up to 255 both are up to 0.01 from what float64 gives.
+TOLERANCES |= {"nn.functional.grid_sample": {"float32": (1e-4, 1e-3, 4e-5)}}
 # Near its zeros PyTorch's polygamma has lost digits in single precision; ours is computed in double.
 TOLERANCES |= {"polygamma": {"float32": (2e-4, 1e-4)}}
