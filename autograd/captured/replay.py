@@ -9,7 +9,6 @@ import copy
 import functools
 import linecache
 import re
-from collections.abc import Callable
 from operator import getitem
 from sys import getrefcount
 from typing import Any
@@ -27,10 +26,12 @@ from ..tree import VALUE, put_together, take_apart
 from ..writes import writes
 from .device import hold_numbers
 from .emit import Text
+from .entry import Entry, never, same_layout
 from .graphs import DeviceStep
 from .guards import Guards, same
+from .names import Names
 from .program import Program
-from .session import UNREAD, Names, Session
+from .session import UNREAD, Session
 from .session import _array as array_of
 from .session import _grad as gradient_of
 from .source import source
@@ -38,60 +39,6 @@ from .trace import Traced
 
 MISS = object()
 """What a replay answers when the recording does not fit the call."""
-
-
-class Entry:
-    """The head of a replay, while it is put together.
-
-    terms: expressions that must all be true. space: what the names in them stand for. watched: (name, read, alike) for
-    each value that is compared by identity: how it is found again, and what may take its place."""
-
-    def __init__(self) -> None:
-        self.terms: list[str] = []
-        self.space: dict[str, Any] = {}
-        self.watched: list[tuple[str, Callable[[], Any], Callable[[Any, Any], bool]]] = []
-        self._names: dict[int, str] = {}
-
-    def named(self, x: Any) -> str:
-        """A name for an object."""
-        if id(x) not in self._names:
-            self._names[id(x)] = f"o{len(self._names)}"
-            self.space[self._names[id(x)]] = x
-        return self._names[id(x)]
-
-    def same(
-        self, text: str, value: Any, read: Callable[[], Any], alike: Callable[[Any, Any], bool], name: str = ""
-    ) -> None:
-        """Ask that an expression gives this very object; one that is `alike` is taken in its place."""
-        name = name or f"v{len(self.watched)}"
-        self.space[name] = value
-        self.watched.append((name, read, alike))
-        self.terms.append(f"{text} is {name}")
-
-    def adopt(self) -> bool:
-        """Take what is alike in the place of what was there. False if nothing is new, or something is not alike."""
-        new = {}
-        for name, read, alike in self.watched:
-            try:
-                now = read()
-            except (AttributeError, LookupError, ValueError):
-                return False
-            if now is not self.space[name]:
-                if not alike(self.space[name], now):
-                    return False
-                new[name] = now
-        self.space.update(new)
-        return bool(new)
-
-
-def _alike(x: Any, y: Any) -> bool:
-    """Whether two arrays have one shape, dtype and layout."""
-    known = (type(x), x.shape, x.dtype, getattr(x, "strides", None))
-    return known == (type(y), y.shape, y.dtype, getattr(y, "strides", None))
-
-
-def _never(x: Any, y: Any) -> bool:
-    return False
 
 
 class Replay:
@@ -137,8 +84,8 @@ class Replay:
         where.space.update(mode=mode, dtypes=dtypes, backends=backends)
         recording, dtype = self.setting
         where.terms.append(f"mode.recording is {recording}")
-        where.same("dtypes._default", dtype, dtypes.get_default_dtype, _never)
-        where.same("backends._default", backends._default, lambda: backends._default, _never)
+        where.same("dtypes._default", dtype, dtypes.get_default_dtype, never)
+        where.same("backends._default", backends._default, lambda: backends._default, never)
 
     def _input(self, x: Traced, name: str, argument: str) -> None:
         self.inputs.append((x, name))
@@ -214,10 +161,12 @@ class Replay:
         where = self.entry
         for n, (tensor, traced, node) in enumerate(self.session.states):
             name = where.named(tensor)
-            where.same(f"{name}._array", traced.array, functools.partial(getattr, tensor, "_array"), _alike, f"s{n}")
-            where.same(f"{name}._node", node, functools.partial(getattr, tensor, "_node"), _never)
+            where.same(
+                f"{name}._array", traced.array, functools.partial(getattr, tensor, "_array"), same_layout, f"s{n}"
+            )
+            where.same(f"{name}._node", node, functools.partial(getattr, tensor, "_node"), never)
             if node is not None:
-                where.same(f"{name}._node.hooks", node.hooks, functools.partial(getattr, node, "hooks"), _never)
+                where.same(f"{name}._node.hooks", node.hooks, functools.partial(getattr, node, "hooks"), never)
                 if node.hooks is not None:
                     self.guards.add_hooks(node.hooks)
             if traced.source is not None and traced.source[1] is tensor:
@@ -229,7 +178,7 @@ class Replay:
         for tensor, node in self.session.nodes.values():
             if id(tensor) not in read:
                 name = where.named(tensor)
-                where.same(f"{name}._node", node, functools.partial(getattr, tensor, "_node"), _never)
+                where.same(f"{name}._node", node, functools.partial(getattr, tensor, "_node"), never)
             if id(tensor) in self.session.leafless:
                 where.terms.append(f"not hasattr({where.named(tensor)}, '_leaf')")
         where.space["leaves"] = frozenset([node for _, node in self.session.nodes.values() if node is not None])
@@ -295,7 +244,7 @@ class Replay:
         for table, members in session.groups:
             where.terms.append(f"len({where.named(table)}) == {len(members)}")
             for i, member in enumerate(members):
-                where.same(f"{where.named(table)}[{i}]", member, functools.partial(getitem, table, i), _never)
+                where.same(f"{where.named(table)}[{i}]", member, functools.partial(getitem, table, i), never)
         for group, key, value in session.settings:
             where.same(f"{where.named(group)}[{key!r}]", value, functools.partial(getitem, group, key), same)
         self.live = []
@@ -350,29 +299,7 @@ class Replay:
         self.numbers, self.generators = [self.session.live[n] for n in self.live], [x.generator for x in sources]
         self.text: Text | None = None
         self.device: DeviceStep | None = None
-        if is_host:
-            self.text = Text(self.program, self.inputs, filled, [*self.live, *[x.name for x in sources]], outputs)
-            self.source = source(self.text, f"The step `{self.title}`, as recorded.")
-            program = _executed(self.source, f"<captured {self.title} {id(self)}>")
-        else:
-            index = self.backend.index_of(next(iter(self.session.arrays.values())).array)
-            numbers, fixed = hold_numbers(self.program.body, self.backend, index)
-            self.entry.terms += [f"{text} == {value!r}" for text, value in fixed.items()]
-            self.entry.space["precision"] = backends.float32_matmul_precision
-            self.entry.terms.append(f"precision() == {backends.float32_matmul_precision()!r}")
-            self.device = DeviceStep(
-                self.program,
-                inputs,
-                outputs,
-                gradients,
-                numbers,
-                self.live,
-                self.generators,
-                self.backend,
-                index,
-                self.title,
-            )
-            self.source, program = str(self.device.launches), {"step": self.device}
+        program = self._for_host(filled, outputs) if is_host else self._for_device(outputs, gradients)
         where = self.entry
         self.roots = {f"s{n}": x.root for n, (_, x, _) in enumerate(self.session.states)}
         self.written = [name for name, root in self.roots.items() if root in written]
@@ -427,6 +354,36 @@ class Replay:
             self._renew()
         exec(compile("\n".join(lines), f"<head of {self.title}>", "exec"), where.space)
         self.run = where.space["run"]
+
+    def _for_host(self, filled: list[tuple[Traced, str]], outputs: list[Traced]) -> dict[str, Any]:
+        """The program as Python, and what its text defines."""
+        sources = [x.name for x in self.session.sources.values()]
+        self.text = Text(self.program, self.inputs, filled, [*self.live, *sources], outputs)
+        self.source = source(self.text, f"The step `{self.title}`, as recorded.")
+        return _executed(self.source, f"<captured {self.title} {id(self)}>")
+
+    def _for_device(self, outputs: list[Traced], gradients: list[Traced]) -> dict[str, Any]:
+        """The program as one graph of the device; it holds for one precision of products."""
+        where, precision = self.entry, backends.float32_matmul_precision
+        index = self.backend.index_of(next(iter(self.session.arrays.values())).array)
+        numbers, fixed = hold_numbers(self.program.body, self.backend, index)
+        where.terms += [f"{text} == {value!r}" for text, value in fixed.items()]
+        where.space["precision"] = precision
+        where.terms.append(f"precision() == {precision()!r}")
+        self.device = DeviceStep(
+            self.program,
+            [x for x, _ in self.inputs],
+            outputs,
+            gradients,
+            numbers,
+            self.live,
+            self.generators,
+            self.backend,
+            index,
+            self.title,
+        )
+        self.source = str(self.device.launches)
+        return {"step": self.device}
 
     def _apart(self, written: set[int], owner: str) -> list[str]:
         """Ask that what the step writes shares no memory with anything that it did not share it with when it was

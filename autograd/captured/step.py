@@ -22,8 +22,9 @@ from ..random import default_generator
 from ..tensor import Tensor
 from ..tree import take_apart
 from .guards import Guards
+from .names import Names
 from .replay import MISS, Replay
-from .session import Names, Session
+from .session import Session
 from .session import _grad as gradient_of
 
 _KEPT = 32  # recordings, after which the one used longest ago is dropped

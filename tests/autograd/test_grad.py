@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 
 import pytest
 
 import autograd
+from tests.collector import no_collector
 
 
 def leaf(*values):
@@ -101,16 +101,12 @@ def test_a_step_of_descent_inside_the_backward():
 
 
 def test_a_hook_after_accumulation_makes_no_cycle():
-    gc.collect()
-    gc.disable()
-    try:
+    with no_collector():
         x = leaf(1)
         x.register_post_accumulate_grad_hook(lambda t: None)
         gone = weakref.ref(x)
         del x
         assert gone() is None
-    finally:
-        gc.enable()
 
 
 def test_hooks_after_accumulation_are_for_leaves():

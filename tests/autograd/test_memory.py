@@ -11,6 +11,7 @@ import pytest
 
 import autograd
 from autograd.engine import reachable
+from tests.collector import no_collector
 
 
 def leaf(values, dtype=None):
@@ -29,17 +30,6 @@ def counted(own_operators):
     step.vjp(lambda xp, g: calls.append(1) or g * 1)
     step.calls = calls
     return step
-
-
-@contextlib.contextmanager
-def no_collector():
-    """The collector's garbage is cleared, and it sleeps inside: what is freed, reference counts have freed."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def test_ladder_of_diamonds_runs_each_derivative_once(counted, device):

@@ -10,6 +10,7 @@ import pytest
 import autograd
 import nn
 from autograd import checkpoint, checkpoint_sequential
+from tests.collector import no_collector
 
 
 def block(width=4):
@@ -108,9 +109,7 @@ def test_it_keeps_its_arguments_only_and_no_cycle():
         kept.append(weakref.ref((x * 3)._array))
         return y.cos() * 1
 
-    gc.collect()
-    gc.disable()
-    try:
+    with no_collector():
         x = autograd.ones(5, requires_grad=True)
         out = checkpoint(f, x)
         assert all(ref() is None for ref in kept)
@@ -118,8 +117,6 @@ def test_it_keeps_its_arguments_only_and_no_cycle():
         gone = weakref.ref(out)
         del out
         assert gone() is None and gc.collect() == 0
-    finally:
-        gc.enable()
 
 
 def test_runs_as_a_plain_call_where_nothing_requires_grad():

@@ -9,6 +9,7 @@ import pytest
 
 import autograd
 import nn
+from tests.collector import no_collector
 
 
 def lists(gradients):
@@ -106,13 +107,9 @@ def test_second_derivatives_pass_through():
 def test_no_cycle_is_left():
     module = nn.Tanh()
     module.register_full_backward_hook(lambda m, out, given: None)
-    gc.collect()
-    gc.disable()
-    try:
+    with no_collector():
         y = module(autograd.ones(2, requires_grad=True))
         gone = weakref.ref(y)
         y.sum().backward()
         del y
         assert gone() is None and gc.collect() == 0
-    finally:
-        gc.enable()
