@@ -61,6 +61,7 @@ from .dtypes import (
     uint8,
 )
 from .inplace import update
+from .many import norms
 from .ops import public as _public
 from .ops.public import *
 from .random import *
@@ -94,7 +95,8 @@ __all__ = [
     "functional", "get_default_device",
     "get_default_dtype", "get_float32_matmul_precision", "grad", "half", "iinfo", "inf", "inference_mode",
     "int", "int16", "int32", "int64", "int8", "is_autocast_enabled", "is_grad_enabled", "linalg", "load",
-    "long", "nan", "newaxis", "no_grad", "operator", "pi", "promote_types", "result_type", "save", "set_default_device",
+    "long", "nan", "newaxis", "no_grad", "norms", "operator", "pi", "promote_types", "result_type", "save",
+    "set_default_device",
     "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "short", "special", "uint8",
     "update",
 ]

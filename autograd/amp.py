@@ -26,9 +26,8 @@ import backends
 from . import dtypes
 from .engine import mode
 from .inplace import update
-from .linalg import vector_norm
+from .many import norms
 from .observe import Observer
-from .ops.join import stack
 from .registry import Operator
 from .tensor import Tensor
 from .writes import writes
@@ -37,6 +36,9 @@ __all__ = ["GradScaler", "autocast", "is_autocast_enabled"]
 
 HALF = frozenset("attention convolve convolve_input einsum linear matmul".split())
 """Operators that take their operands in half precision: products, which sum in float32 all the same."""
+
+_BIASED = ("convolve", "linear")
+"""Those of them whose third operand, a bias, stays as it is."""
 
 _LOSSES = (
     "binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy hinge_embedding_loss "
@@ -118,14 +120,18 @@ class autocast(Observer, contextlib.ContextDecorator):
             wanted: Any = self.dtype
         elif op.name in self._single or (op.name == "true_divide" and self._is_reciprocal(operands)):
             wanted = dtypes.float32
-        elif op.promotes in ("same", None):
+        elif op.promotes in ("same", None) and op.name != "normalize":  # whose parameters may be float32 beside half
             kinds = {x.dtype for x in operands if self._is_ours(x)}
             if len(kinds) < 2:
                 return operands
             wanted = functools.reduce(dtypes.promote_types, kinds)
         else:
             return operands
-        return [self._cast(x, wanted) if self._is_ours(x) and x.dtype != wanted else x for x in operands]
+        bias = 2 if op.name in _BIASED else len(operands)
+        return [
+            self._cast(x, wanted) if self._is_ours(x) and x.dtype != wanted and i != bias else x
+            for i, x in enumerate(operands)
+        ]
 
     def calling(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if name not in self._single or _current(self.device_type) is not self:
@@ -227,9 +233,7 @@ class GradScaler:
         if any([g.dtype == dtypes.float16 for g in grads]):
             raise ValueError("Attempting to unscale FP16 gradients: keep the parameters in float32")
         update(_times, [g.detach() for g in grads], grads, factor=1 / self._scale)
-        home = grads[0].device if grads else None
-        norms = [vector_norm(g.detach(), float("inf")).to(home) for g in grads]
-        self._found[id(optimizer)] = bool(norms) and not bool(stack(norms).isfinite().all())
+        self._found[id(optimizer)] = bool(grads) and not bool(norms(grads, float("inf")).isfinite().all())
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """``optimizer.step()``, after `unscale_` unless that was called; nothing if a gradient is not finite."""

@@ -351,14 +351,19 @@ new_empty = new_zeros
 # ------------------------------------------------------------- as older PyTorch programs write it: LongTensor([1, 2])
 
 
-def _of_type(dtype: dtypes.DType) -> Any:
+def _of_type(name: str, dtype: dtypes.DType) -> Any:
     def make(*data: Any, device: Any = None) -> Tensor:
         return Tensor(*data, dtype=dtype, device=device)
 
     make.__doc__ = f"``Tensor(...)`` of {dtype}: of numbers, or zeros of the sizes given."
+    make.__name__ = make.__qualname__ = name
     return make
 
 
-FloatTensor, DoubleTensor, HalfTensor = _of_type(dtypes.float32), _of_type(dtypes.float64), _of_type(dtypes.float16)
-LongTensor, IntTensor, ByteTensor = _of_type(dtypes.int64), _of_type(dtypes.int32), _of_type(dtypes.uint8)
-BoolTensor = _of_type(dtypes.bool)
+FloatTensor = _of_type("FloatTensor", dtypes.float32)
+DoubleTensor = _of_type("DoubleTensor", dtypes.float64)
+HalfTensor = _of_type("HalfTensor", dtypes.float16)
+LongTensor = _of_type("LongTensor", dtypes.int64)
+IntTensor = _of_type("IntTensor", dtypes.int32)
+ByteTensor = _of_type("ByteTensor", dtypes.uint8)
+BoolTensor = _of_type("BoolTensor", dtypes.bool)

@@ -265,7 +265,7 @@ class Methods:
     sum_to_size, cumsum, cumprod, diff = r.sum_to_size, q.cumsum, q.cumprod, q.diff
     cummax, cummin, logcumsumexp, mode = u.cummax, u.cummin, u.logcumsumexp, u.mode
     var, std, cov, corrcoef, bincount = v.var, v.std, v.cov, v.corrcoef, v.bincount
-    histc, angle = v.histc, h.angle
+    histc, histogram, angle = v.histc, v.histogram, h.angle
     sort, argsort, msort, topk, kthvalue = o.sort, o.argsort, o.msort, o.topk, o.kthvalue
     median, nanmedian, quantile, nanquantile = o.median, o.nanmedian, o.quantile, o.nanquantile
     unique, unique_consecutive = o.unique, o.unique_consecutive

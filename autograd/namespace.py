@@ -213,6 +213,11 @@ def spread_windows(g: Tensor, which: Any, windows: Any, spatial: Any) -> Tensor:
     return _pool._spread_windows(g, which, windows=windows, spatial=spatial)
 
 
+def attends(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> bool:
+    """Never: a derivative that is recorded is made of operators."""
+    return False
+
+
 def _raw(index: Any) -> Any:
     """Index tensors as the arrays they hold: an index has no gradient."""
     if type(index) is tuple:

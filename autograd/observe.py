@@ -7,10 +7,12 @@ backward. The tools that explain a program are built on it; with none at work th
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from backends.ledger import Line as Line
@@ -130,6 +132,38 @@ def as_one(function: Function) -> Function:
         return run(*args, **kwargs)
 
     return call  # type: ignore[return-value]
+
+
+def not_a_tensor(error: AttributeError, function: Callable[..., Any], args: Any, kwargs: Any) -> TypeError | None:
+    """The clear error for what came of giving a function a list, an array or the like where a tensor is due."""
+    for name, given in inspect.signature(function).bind(*args, **kwargs).arguments.items():
+        for x in given if isinstance(given, tuple) else (given,):
+            if error.name is not None and x is error.obj and not hasattr(x, "_array"):
+                return TypeError(
+                    f"{function.__name__}(): argument '{name}' must be a tensor, not {type(x).__name__}; "
+                    "autograd.as_tensor makes one of numbers, lists and arrays"
+                )
+    return None
+
+
+def expecting_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with a clear error for what is no tensor, found when it has failed. What is no function, or begins
+    with something else than a tensor, is given back as it is."""
+    annotations = getattr(function, "__annotations__", {})
+    if not isinstance(function, FunctionType) or next(iter(annotations.values()), "") != "Tensor":
+        return function
+
+    @functools.wraps(function)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except AttributeError as error:
+            clearer = not_a_tensor(error, function, args, kwargs)
+            if clearer is None:
+                raise
+            raise clearer from error
+
+    return told
 
 
 def arriving_at(array: Any) -> None:

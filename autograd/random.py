@@ -266,8 +266,7 @@ def randint_like(
 def randperm(n: int, *, generator: Generator | None = None, device: Any = None) -> Tensor:
     """The integers below `n` in random order, int64."""
     keys = rand(n, generator=generator, device=device, dtype=dtypes.float64)
-    backend = backends.backend_of(keys._array)
-    return from_array(backend.argsort(keys._array, axis=0), None)
+    return argsort(keys)
 
 
 def normal(

@@ -75,6 +75,7 @@ class Operator:
         self.forward, self.promotes, self.aux, self.several = forward, promotes, aux, several
         self.name = forward.__name__.strip("_")
         self.__name__, self.__doc__ = self.name, forward.__doc__
+        self.__module__, self.__qualname__ = forward.__module__, forward.__qualname__
         self.inputs = code.co_varnames[1 : code.co_argcount]
         self.variadic = bool(code.co_flags & 0x04)
         self.defaults: dict[str, Any] = forward.__kwdefaults__ or {}
@@ -85,6 +86,10 @@ class Operator:
         self._drops: dict[int, tuple[int, ...] | None] = {}
         self.tensors: tuple[str, ...] = ()
         self._rebuild()
+
+    def __reduce__(self) -> str:
+        """Copies and pickles refer to an operator by its name, as they do to a function."""
+        return self.__qualname__
 
     # -- declaring the derivative
 

@@ -18,7 +18,7 @@ from backends import Array, Device
 
 from . import dtypes
 from .engine import DEPOSITED, RETAIN, Node, handed
-from .observe import tick
+from .observe import arriving_at, observers, tick
 
 if TYPE_CHECKING:
     from .methods import Methods as _Attached
@@ -297,6 +297,8 @@ class Tensor(_Attached):
         Raises BufferError on a tensor that requires grad (detach() it)."""
         if self._node is not None:
             raise BufferError("can't export a tensor that requires grad; use tensor.detach()")
+        if observers:
+            arriving_at(self._array)  # CuPy looks at the stream of the current device
         return self._array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
@@ -311,6 +313,8 @@ class Tensor(_Attached):
             )
         if self._node is not None:
             raise RuntimeError("can't get __cuda_array_interface__ on a tensor that requires grad; use tensor.detach()")
+        if observers:
+            arriving_at(self._array)
         return self._array.__cuda_array_interface__
 
     def tolist(self) -> Any:

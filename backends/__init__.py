@@ -47,7 +47,7 @@ class DeviceMismatchError(RuntimeError):
     """Operands of one operator live on different devices."""
 
 
-class OutOfMemoryError(RuntimeError):
+class OutOfMemoryError(RuntimeError, MemoryError):  # the first as PyTorch's is, the second is what CuPy expects
     """A device has no room for an array. Nothing was changed, and what is freed can be used again."""
 
 

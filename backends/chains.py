@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .expressions import EXACT, TYPES, expression, kind
-from .kernels import FOLDER, LIMIT
+from .launching import FOLDER, LIMIT
 
 BYTES = 4000  # of a kernel's arguments, which may have 4096
 
@@ -97,6 +97,7 @@ class Chain:
         self._texts: list[str] = []
         self._lines: list[tuple[str, str, int]] = []  # what stands before and after the place in an array, and which
         self._arrays: list[tuple[str, list[int]]] = []  # element type, strides in elements
+        self._read = 0  # bytes for each index
 
     def _value(self, dtype: Any, text: str) -> int:
         self._dtypes.append(dtype)
@@ -115,6 +116,7 @@ class Chain:
 
     def load(self, dtype: Any, array: int) -> int:
         """An element of an array."""
+        self._read += dtype.itemsize
         number, text = self._named(dtype)
         self._lines.append((f"{text}load(", ");", array))
         return number
@@ -170,17 +172,38 @@ class Chain:
                 elif one[k]:
                     terms.append(names[k])
             places.append("i" if one == linear else " + ".join(terms) or "0")
-        inner = []
+        # Where little is read for an index, a thread reads for several at once: 16 bytes should be on their way
+        several = min(4, max(1, 16 // self._read)) if self._read else 1
+        first: list[str] = []
+        inner: list[str] = []
         for before, after, a in self._lines:
+            source = f"R(a{a})[{places[a]}]"
+            if a >= 0 and before and several > 1:
+                first.append(f"    h{len(first)}[k] = {source};")
+                source = f"h{len(first) - 1}[k]"
             guard = guards[a] if a >= 0 and not before else ""  # of what is stored
-            inner.append(f"    {guard}{before}R(a{a})[{places[a]}]{after}" if a >= 0 else f"    {before}")
-        lines, rest = [f"EACH({index}, i) {{"], "i"
-        for k in reversed(axes) if len(sizes) > 1 else ():
-            if any([re.search(rf"\b{names[k]}\b", line) for line in inner]):
-                lines.append(f"    const {index} {names[k]} = {rest}{f' % ({index})R(n{k})' if k else ''};")
-            rest = f"{rest} / ({index})R(n{k})"
-        lines += inner
-        self.body = ("; ".join([f"{kind} {name}" for kind, name, _ in fields]), *lines, "}")
+            inner.append(f"    {guard}{before}{source}{after}" if a >= 0 else f"    {before}")
+
+        def loop(head: str, inner: list[str]) -> list[str]:
+            """Over places; what is done there needs some of the indices."""
+            lines, rest = [f"{head} {{"], "i"
+            for k in reversed(axes) if len(sizes) > 1 else ():
+                if any([re.search(rf"\b{names[k]}\b", line) for line in inner]):
+                    lines.append(f"    const {index} {names[k]} = {rest}{f' % ({index})R(n{k})' if k else ''};")
+                rest = f"{rest} / ({index})R(n{k})"
+            return [*lines, *inner, "}"]
+
+        if several == 1:
+            lines = loop(f"EACH({index}, i)", inner)
+        else:
+            reads = [self._arrays[a][0] for before, _, a in self._lines if a >= 0 and before]
+            lines = [f"{type} h{number}[{several}];" for number, type in enumerate(reads)]
+            lines += [
+                *loop(f"OF_SEVERAL({index}, i, {several})", first),
+                *loop(f"OF_SEVERAL({index}, i, {several})", inner),
+            ]
+            lines = [f"SEVERAL({index}, {several}) {{", *[f"    {line}" for line in lines], "}"]
+        self.body = ("; ".join([f"{kind} {name}" for kind, name, _ in fields]), *lines)
         self.bytes = 8 * len(fields)
         self._columns = [(name, value) for _, name, value in fields]
 

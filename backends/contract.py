@@ -223,7 +223,7 @@ class Namespace(Protocol):
     def spread_windows(self, g: Array, which: Array | None, windows: Windows, spatial: Shape, /) -> Array:
         """The adjoint of `sum_windows` in `x`: (N, C, *count) added at all elements of each window, or one."""
 
-    # Making and converting. `like` tells the device (and the dtype, unless one is given).
+    # Making and converting. `like` tells the device, which then is the current one (and the dtype, if none is given).
     def astype(self, x: Array, dtype: Any, /) -> Array: ...
     def copy(self, x: Array, /) -> Array:
         """The same values in new memory, in row-major order. (`astype` keeps the order of its operand.)"""
@@ -246,6 +246,33 @@ class Backend(Namespace, Protocol):
     cached: float
     """How many elements of an array a chain of elementwise steps goes through at a time, to stay in the processor's
     cache; infinity where kernels are launched one by one, and pieces would only be more launches."""
+
+    # What operators ask on arrays alone; on Tensors, `attends` says no.
+    def attends(self, query: Array, key: Array, value: Array, mask: Array | None, /) -> bool:
+        """Whether an attention should go block by block, by the next two, because all its scores would be too many."""
+
+    def attend(
+        self, query: Array, key: Array, value: Array, mask: Array | None, causal: bool, scale: float, /
+    ) -> tuple[Array, Array]:
+        """softmax(query @ key.T * scale + mask) @ value, and what `attend_backward` wants: an array of fewer axes.
+
+        See `backends.attention`."""
+
+    def attend_backward(
+        self,
+        g: Array,
+        query: Array,
+        key: Array,
+        value: Array,
+        mask: Array | None,
+        out: Array,
+        kept: Array,
+        causal: bool,
+        scale: float,
+        needs: tuple[bool, ...],
+        /,
+    ) -> tuple[Array, ...]:
+        """The gradients of those of query, key and value that need one."""
 
     graph: Any
     """``graph(function, sources)`` records what a function of no arguments launches, and gives a `Graph`; None where

@@ -50,17 +50,18 @@ from cupy import (  # noqa: F401  (these are the dialect)
     tan,
     tanh,
     trunc,
-    where,
 )
-from cupyx.scipy.special import erf, erfc  # noqa: F401
 
 from . import (
     cupy_memory,  # noqa: F401  (puts our allocator before CuPy's pool)
     cupy_products,
+    on_further_device,
 )
 from .contract import Array, Axis, Shape
+from .cupy_attention import CudaAttention
 from .cupy_convolution import CudaConvolution
 from .cupy_graph import CudaGraph as graph  # noqa: F401  (the contract's name)
+from .cupy_half import added, argsort, cumprod, cumsum, erf, erfc, prod, sum, where  # noqa: F401  (and these)
 from .cupy_linalg import cholesky, eigh, einsum, inv, qr, slogdet, solve, solve_triangular, svd  # noqa: F401  (and these)
 from .cupy_products import is_recorded, matmul, set_precision  # noqa: F401  (and this)
 from .cupy_random import Philox
@@ -97,14 +98,6 @@ def argwhere(x: Array, /) -> Array:
     return noted(lambda: note("wait", "argwhere"), cupy.argwhere, x)
 
 
-def sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    return x.sum(axis, keepdims=keepdims)
-
-
-def prod(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    return x.prod(axis, keepdims=keepdims)
-
-
 def max(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     return x.max(axis, keepdims=keepdims)
 
@@ -122,7 +115,7 @@ def any(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def sum_product(x: Array, y: Array, /, axis: tuple[int, ...], keepdims: bool = False) -> Array:
-    return (x * y).sum(axis, keepdims=keepdims)
+    return sum(x * y, axis, keepdims)
 
 
 def argmax(x: Array, /, axis: int) -> Array:
@@ -131,18 +124,6 @@ def argmax(x: Array, /, axis: int) -> Array:
 
 def argmin(x: Array, /, axis: int) -> Array:
     return x.argmin(axis)
-
-
-def cumsum(x: Array, /, axis: int) -> Array:
-    return x.cumsum(axis)
-
-
-def cumprod(x: Array, /, axis: int) -> Array:
-    return x.cumprod(axis)
-
-
-def argsort(x: Array, /, axis: int) -> Array:
-    return cupy.argsort(x, axis)  # CuPy's sort is always stable
 
 
 def reshape(x: Array, shape: Shape, /) -> Array:
@@ -159,7 +140,10 @@ def broadcast_to(x: Array, shape: Shape, /) -> Array:
 
 def sum_to(x: Array, shape: Shape, /) -> Array:
     axes = stretched_axes(x.shape, shape)
-    return x.sum(axes, keepdims=True).reshape(shape) if axes else x
+    if not axes:
+        return x
+    out = sum(x, axes)
+    return out if out.shape == shape else out.reshape(shape)  # not a view, if it can be helped: it would be copied
 
 
 def concatenate(arrays: list[Array], /, axis: int) -> Array:
@@ -178,13 +162,12 @@ def flip(x: Array, /, axis: tuple[int, ...]) -> Array:
 
 def put(x: Array, index: Any, shape: Shape, /) -> Array:
     if may_repeat(index):
-        if isinstance(index, cupy.ndarray) and (rows := kernels.put_rows(x, index, shape)) is not None:
-            return rows
-        out = cupy.zeros(shape, x.dtype)
-        cupy.add.at(out, index, x)
-    else:
-        out = cupy.zeros(shape, x.dtype)
-        out[index] = x
+        rows = index[0] if isinstance(index, tuple) and len(index) == 1 else index
+        if isinstance(rows, cupy.ndarray) and (table := kernels.put_rows(x, rows, shape)) is not None:
+            return table
+        return added(x, index, shape)
+    out = cupy.zeros(shape, x.dtype)
+    out[index] = x
     return out
 
 
@@ -207,9 +190,7 @@ def take_along_axis(x: Array, indices: Array, /, axis: int) -> Array:
 
 
 def put_along_axis(x: Array, indices: Array, /, axis: int, shape: Shape) -> Array:
-    out = cupy.zeros(shape, x.dtype)
-    cupy.add.at(out, _along(indices, axis), x[tuple(slice(n) for n in indices.shape)])
-    return out
+    return added(x[tuple([slice(n) for n in indices.shape])], _along(indices, axis), shape)
 
 
 def _product_kind(dtype: Any) -> str | None:
@@ -227,6 +208,9 @@ convolve, convolve_input = convolution.convolve, convolution.convolve_input
 convolve_weight, unfold, fold = convolution.convolve_weight, convolution.unfold, convolution.fold
 max_windows, sum_windows, spread_windows = convolution.max_windows, convolution.sum_windows, convolution.spread_windows
 
+
+attention = CudaAttention(cupy, kernels, matmul, _product_kind)
+attends, attend, attend_backward = attention.attends, attention.attend, attention.attend_backward
 
 _folds = {"max": cupy.maximum, "min": cupy.minimum, "prod": cupy.multiply}
 
@@ -251,15 +235,25 @@ def astype(x: Array, dtype: Any, /) -> Array:
     return x.astype(dtype)
 
 
+_several: list[bool] = []  # not empty if more GPUs than the first are in use
+on_further_device.append(lambda: _several.append(True))
+
+
 def zeros(shape: Shape, /, like: Array, dtype: Any = None) -> Array:
+    if _several:
+        use_device(index_of(like))
     return cupy.zeros(shape, dtype or like.dtype)
 
 
 def ones(shape: Shape, /, like: Array, dtype: Any = None) -> Array:
+    if _several:
+        use_device(index_of(like))
     return cupy.ones(shape, dtype or like.dtype)
 
 
 def arange(n: int, /, like: Array, dtype: Any = None) -> Array:
+    if _several:
+        use_device(index_of(like))
     return cupy.arange(n, dtype=dtype or like.dtype)
 
 
@@ -289,6 +283,8 @@ def asarray(data: Any, dtype: Any = None, index: int = 0, non_blocking: bool = F
 
 
 def asnumpy(x: Array, /) -> Any:
+    if _several:
+        use_device(index_of(x))  # for CuPy takes the stream of the current one
     return noted(lambda: note_array("to host", x), cupy.asnumpy, x)
 
 
@@ -334,7 +330,7 @@ def is_expanded(x: Array, /) -> bool:
 
 
 def holders(x: Array, /) -> int:
-    return 1 if x.base is None else sys.getrefcount(x.data.mem) - 1  # the call itself is counted too
+    return 1 if x.base is None else sys.getrefcount(x.base) - 1  # the call itself is counted too
 
 
 def is_contiguous(x: Array, /) -> bool:
@@ -342,10 +338,14 @@ def is_contiguous(x: Array, /) -> bool:
 
 
 def copy(x: Array, /) -> Array:
+    if _several:
+        use_device(index_of(x))  # CuPy copies to the current one
     return x.copy()
 
 
 def empty_like(x: Array, /) -> Array:
+    if _several:
+        use_device(index_of(x))
     return cupy.empty_like(x)
 
 

@@ -19,12 +19,12 @@ import numpy as np
 
 from .contract import Array, Shape
 from .cupy_windows import CudaWindows
-from .kernels import LIMIT, Kernels
+from .kernels import Kernels
+from .launching import LIMIT, PROCESSORS, blocks, width
 from .windows import Windows
 
 WAYS = ("auto", "product", "tiles", "direct")
 _TILES = {16: 256, 32: 256, 64: 128, 128: 128}  # rows and columns of the tiles of convolution.cu
-_PROCESSORS = 132  # of an H100; an A100 has 108
 _NARROW = 16  # channels times outputs of a group, up to which tiles would be nearly empty
 _WORTH = 128  # outputs of a group, from which the quicker product of cuBLAS makes up for windows laid side by side
 _RECORD = np.dtype(
@@ -87,9 +87,11 @@ class CudaConvolution(CudaWindows):
           outputs on. Half types on tensor cores: half the bytes, ten times the rate, and we reach less of it.
         * A tile of 16 rows and 8 deep is mostly zeros where a group has 4 channels or fewer each way: no tiles.
         * float64 has tensor cores too, which cuBLAS uses and we do not.
-        * cuBLAS divides the depth of a product with few results among processors; our tiles do that for the weight
-          only. A grid that leaves three processors of four without work goes to cuBLAS."""
-        if dtype.kind != "f" and str(dtype) != "bfloat16" or len(windows.size) > 3 or groups > 65535:
+        * A product with few results wants small tiles, which cuBLAS has. Ours divide the depth among processors,
+          but a grid that leaves three of four without work before that goes to cuBLAS."""
+        if dtype.kind != "f" and str(dtype) != "bfloat16" or len(windows.size) > 3:
+            return "product"
+        if max(groups, math.prod(windows.stride)) > 65535:  # what a grid may have
             return "product"
         if self.prefer != "auto":
             able = self.prefer != "tiles" or self._kind(dtype) is not None
@@ -99,7 +101,7 @@ class CudaConvolution(CudaWindows):
         if windows.lie_in(windows.count) or self._kind(dtype) in (None, "float64") or outputs > _WORTH:
             return "product"
         columns = math.prod(windows.count) * n
-        return "product" if self._grid(outputs, columns, groups)[1] * groups * 4 < _PROCESSORS else "tiles"
+        return "product" if self._grid(outputs, columns, groups)[1] * groups * 4 < PROCESSORS else "tiles"
 
     def _way(self, x: Array, y: Array, shape: Shape, windows: Windows, groups: int, spatial: Shape) -> str:
         """`way` for two operands and a weight of this shape, over these sizes; "product" where something is empty, too
@@ -123,7 +125,7 @@ class CudaConvolution(CudaWindows):
         high = next((h for h in _TILES if h >= rows), 128)
         while True:
             tiles = math.ceil(rows / high) * math.ceil(columns / _TILES[high])
-            if high <= 64 or tiles * groups >= _PROCESSORS:
+            if high <= 64 or tiles * groups >= PROCESSORS:
                 return high, tiles
             high //= 2
 
@@ -135,11 +137,12 @@ class CudaConvolution(CudaWindows):
         outputs, n = weight.shape[0] // groups, x.shape[0]
         out, standing = self._new_standing(weight.shape[1] * groups if back else weight.shape[0], target, n, x.dtype)
         record = _record(weight.shape[1], outputs, n, x.shape[2:], target, windows, back)
-        width = 1 if n % 4 else 4
-        total = out.size // width
+        inner = self._inner(x)
+        each = width(n, inner)
+        total = out.size // each
         self.kernels.run(
-            "depthwise", f"slide_{width}", x.dtype, (min(65535, math.ceil(total / 256)),), 256,
-            self.library.ascontiguousarray(weight), self._inner(x), out, total, record,
+            "depthwise", f"slide_{each}", x.dtype, (blocks(total),), 256,
+            self.library.ascontiguousarray(weight), inner, out, total, record,
         )  # fmt: skip
         return standing
 
@@ -151,13 +154,16 @@ class CudaConvolution(CudaWindows):
         out, standing = self._new_standing(rows * groups, target, n, x.dtype)
         record = _record(channels, rows, n, x.shape[2:], target, windows, back)
         places = [math.ceil(t / s) if back else t for t, s in zip(target, windows.stride)]
-        kind = self._kind(x.dtype)
+        kind, inner, residues = self._kind(x.dtype), self._inner(x), math.prod(windows.stride) if back else 1
         high, tiles = self._grid(rows, math.prod(places) * n, groups)
-        grid = (tiles, groups, math.prod(windows.stride) if back else 1)
-        width = 1 if n % 4 or rows % 4 else 4
-        self.kernels.run(
-            "convolution", f"gather_{high}_{width}", kind, grid, 256, weight, self._inner(x), out, record
-        )  # fmt: skip
+        name = f"gather_{high}_{width(n | rows, inner, weight)}"
+        parts = self._depths(tiles * groups * residues, channels * math.prod(windows.size) // residues)
+        wide = x.dtype if x.dtype.itemsize > 2 else np.dtype(np.float32)
+        made = out if parts == 1 else self.library.empty((parts, *out.shape), wide)
+        grid = (tiles, groups, residues * parts)
+        self.kernels.run("convolution", name, kind, grid, 256, weight, inner, made, record)
+        if parts > 1:
+            self.kernels.run("convolution", "add_parts", kind, (blocks(out.size),), 256, made, out, out.size, parts)
         return standing
 
     def convolve(self, x: Array, weight: Array, windows: Windows, groups: int, /) -> Array:
@@ -184,24 +190,30 @@ class CudaConvolution(CudaWindows):
         if way == "product" or empty:
             return super().convolve_weight(x, g, windows, groups)
         record = _record(shape[1], rows, n, x.shape[2:], g.shape[2:], windows, False)
-        width, depth = 1 if n % 4 else 4, math.prod(windows.count) * n
+        slope, inner, depth = self._inner(g), self._inner(x), math.prod(windows.count) * n
+        each = width(n, slope, inner)
         wide = x.dtype if x.dtype.itemsize > 2 else np.dtype(np.float32)
         kind: Any = x.dtype if way == "direct" else self._kind(x.dtype)
         grid: tuple[int, ...]
         if way == "direct":
             number = math.prod(shape)
             parts = self._parts(number, depth // 4096)
-            file, name, grid = "depthwise", f"compare_{width}", (number, parts)
+            file, name, grid = "depthwise", f"compare_{each}", (number, parts)
         else:
             high, tiles = self._grid(rows, columns, groups)
             parts = self._parts(tiles * groups, depth // 512)
-            file, name, grid = "convolution_weight", f"weigh_{high}_{width}", (tiles, groups, parts)
+            file, name, grid = "convolution_weight", f"weigh_{high}_{each}", (tiles, groups, parts)
         out = self.library.empty(shape if parts == 1 else (parts, *shape), wide)
-        self.kernels.run(file, name, kind, grid, 256, self._inner(g), self._inner(x), out, record)
+        self.kernels.run(file, name, kind, grid, 256, slope, inner, out, record)
         total = out if parts == 1 else out.sum(0)
         return total if wide == x.dtype else total.astype(x.dtype)
 
     @staticmethod
+    def _depths(blocks: int, depth: int) -> int:
+        """In how many parts the depth of a product is cut, where half of the processors would have no block."""
+        return CudaConvolution._parts(blocks, min(8, depth // 128)) if 2 * blocks <= PROCESSORS else 1
+
+    @staticmethod
     def _parts(blocks: int, most: int) -> int:
         """In how many parts a sum is cut, so that twice as many blocks as processors have one, if it is long enough."""
-        return max(1, min(most, 2 * _PROCESSORS // blocks))
+        return max(1, min(most, 2 * PROCESSORS // blocks))

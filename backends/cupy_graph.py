@@ -9,6 +9,8 @@ the address of a buffer that CuPy then reuses, we refuse ourselves. None of this
 from __future__ import annotations
 
 import contextlib
+import gc
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,10 +26,11 @@ class CudaGraph:
     """CuPy's `backends.contract.Graph`."""
 
     ready = staticmethod(cupy_products.own)
-    nbytes = _device = 0  # of one that could not be recorded
+    nbytes = 0  # of one that could not be recorded
+    _stream: Any = None  # on which it was launched last
 
     def __init__(self, function: Callable[[], Any], sources: Sequence[Any]) -> None:
-        self._pool = cupy.cuda.MemoryPool()
+        self._device, self._pool = cupy.cuda.runtime.getDevice(), cupy.cuda.MemoryPool()
         self._places = [Place(cupy.zeros((2,), "uint64")) for _ in sources]
         cupy_memory.give_back()  # to the driver, from whom our pool takes
         stream = cupy.cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
@@ -39,17 +42,22 @@ class CudaGraph:
             here.enter_context(stream)
             self._graph = self._recorded(stream, function)
         self._graph.upload()
-        self._stream: Any = None
-        self._device, self.nbytes = cupy.cuda.runtime.getDevice(), int(self._pool.total_bytes())
+        self.nbytes = int(self._pool.total_bytes())
         cupy_memory.in_graphs[self._device] += self.nbytes
 
     def __del__(self) -> None:
-        cupy_memory.in_graphs[self._device] -= self.nbytes
+        if not sys.is_finalizing():
+            with contextlib.suppress(Exception):  # what goes wrong here, goes wrong with the next launch too
+                if self._stream is not None:  # the last launch may be under way, and other streams take its memory
+                    self._stream.synchronize()
+            self.results = self._workspace = self._graph = None
+            cupy_memory.retire(self._device, self._pool, self.nbytes)
 
     def _recorded(self, stream: Any, function: Callable[[], Any]) -> Any:
         """CUDA's graph. Raises GraphError for what CuPy, CUDA or we refuse; the stream is free again then."""
         stream.begin_capture()
-        _recording.now = True
+        _recording.now, collects = True, gc.isenabled()
+        gc.disable()  # a collection may give memory back, for which CUDA waits
         try:
             self.results = function()
             for place in self._places:
@@ -62,6 +70,8 @@ class CudaGraph:
             raise GraphError(f"{type(error).__name__}: {error}") from error
         finally:
             _recording.now = False
+            if collects:
+                gc.enable()
         try:
             return stream.end_capture()
         except Exception as error:  # CUDA has refused something, and says so only now

@@ -41,10 +41,12 @@ def _refusing(message: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 
 def einsum(equation: str, x: Array, y: Array | None = None, /) -> Array:
-    plan = pairing(equation) if y is not None and is_recorded() else None  # CuPy's own is refused in a graph
+    half = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+    # CuPy's own is refused in a graph; it makes float32 of stacks of float16, and has none of bfloat16.
+    plan = pairing(equation) if y is not None and (half or is_recorded()) else None
     if plan is not None:
         return as_product(plan, matmul, x, y)
-    if x.dtype.kind == "V":  # bfloat16, of which CuPy has no products of stacks
+    if half:
         single = [a.astype("float32") for a in (x, y) if a is not None]
         return cupy.einsum(equation, *single).astype(x.dtype)
     return cupy.einsum(equation, x) if y is None else cupy.einsum(equation, x, y)

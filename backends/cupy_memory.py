@@ -15,7 +15,8 @@ from . import OutOfMemoryError
 
 _peak: dict[int, int] = {}
 in_graphs: Counter[int] = Counter()
-"""Bytes that recorded graphs hold on each device, in pools of their own."""
+"""Bytes that recorded graphs hold on each device, in pools of their own, or arrays that are left of them."""
+_left: dict[int, tuple[int, Any, int]] = {}  # (device, pool, bytes) of graphs that are gone, but not their arrays
 _inner = cupy.cuda.get_allocator()  # CuPy's pool, or what the user has put in its place
 
 
@@ -23,7 +24,12 @@ def _allocate(size: int) -> Any:
     try:
         memory = _inner(size)
     except cupy.cuda.memory.OutOfMemoryError:  # CuPy has already tried again with the pool given back
-        raise OutOfMemoryError(_explain(size)) from None
+        try:
+            memory = _inner(size) if _give_back_left() else None
+        except cupy.cuda.memory.OutOfMemoryError:
+            memory = None
+        if memory is None:
+            raise OutOfMemoryError(_explain(size)) from None
     device = cupy.cuda.runtime.getDevice()
     used = _pool().used_bytes() + in_graphs[device]
     if used > _peak.get(device, 0):
@@ -33,6 +39,29 @@ def _allocate(size: int) -> Any:
 
 def _pool() -> Any:
     return cupy.get_default_memory_pool()
+
+
+def retire(device: int, pool: Any, nbytes: int) -> None:
+    """Give the memory of a graph that is gone back to the driver, what is still held of it when that is gone too.
+
+    A pool of CuPy's that dies does not: what it has kept is lost until the program ends. nbytes: of `in_graphs`."""
+    _left[id(pool)] = device, pool, nbytes
+    _give_back_left()
+
+
+def _give_back_left() -> int:
+    """Returns how many bytes the driver has got."""
+    given = 0
+    for key, (device, pool, nbytes) in list(_left.items()):
+        with cupy.cuda.Device(device):
+            pool.free_all_blocks()
+            now = int(pool.total_bytes())
+        given += nbytes - now
+        in_graphs[device] += now - nbytes
+        _left[key] = device, pool, now
+        if not now:
+            _left.pop(key, None)
+    return given
 
 
 def _explain(size: int) -> str:
@@ -99,4 +128,5 @@ def give_back() -> None:
     for device in range(cupy.cuda.runtime.getDeviceCount()):
         with cupy.cuda.Device(device):
             _pool().free_all_blocks()
+    _give_back_left()
     cupy.get_default_pinned_memory_pool().free_all_blocks()

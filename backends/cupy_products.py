@@ -20,7 +20,7 @@ from . import products
 from .contract import Array
 from .products import Operand
 
-_WORKSPACE = 32 << 20  # bytes, what cuBLAS asks for on the newest GPUs; of our own, because a graph keeps its address
+_WORKSPACE = 32 << 20  # bytes, what cuBLAS asks for on the newest GPUs; a graph's own, because it keeps the address
 _TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}  # cudaDataType
 _SINGLE, _TF32, _DOUBLE = 68, 77, 70  # cublasComputeType_t: CUBLAS_COMPUTE_32F, ..._32F_FAST_TF32, CUBLAS_COMPUTE_64F
 _DEFAULT_ALGORITHM = -1
@@ -34,13 +34,15 @@ def set_precision(precision: str) -> None:
     global tensor_float
     from cupy._core import _routines_linalg
 
-    tensor_float = precision != "highest"
+    # A GPU before sm_80 has no TF32, of which CuPy would warn.
+    tensor_float = precision != "highest" and int(cupy.cuda.Device().compute_capability) >= 80
     kind = _routines_linalg.COMPUTE_TYPE_TF32 if tensor_float else _routines_linalg.COMPUTE_TYPE_DEFAULT
     _routines_linalg.set_compute_type("float32", kind)
 
 
 class _Handle(threading.local):
-    """cuBLAS handles of one thread, by device: (handle, workspace, the stream it was last told).
+    """cuBLAS handles of one thread, by device: [handle, workspace, the stream it was last told]. The workspace is a
+    list, which gets one when it is needed; where it is None, a handle takes cuBLAS's own, apart for each stream.
 
     only: whether this thread computes all its products on them, as a CUDA graph needs it."""
 
@@ -66,18 +68,17 @@ def own() -> Iterator[None]:
 def recorded() -> Iterator[Any]:
     """Inside ``with``, which is `own` too, products have a workspace of their own, for a graph: that is given, to be
     kept with it, since the graph may run while this thread computes on another stream."""
-    entry = _handles.by_device.get(cupy.cuda.runtime.getDevice())
-    if entry is None:  # there was no product yet
-        with own():
+    with own():
+        if _library is None:  # there was no product yet, so there is none to be recorded
             yield None
-        return
-    usual = entry[1]
-    entry[1:] = [cupy.cuda.alloc(_WORKSPACE), None]
-    try:
-        with own():
+            return
+        _handle()  # cuBLAS cannot make one while it is recorded, and this thread may have none yet
+        entry = _handles.by_device[cupy.cuda.runtime.getDevice()]
+        entry[1:] = [[], None]
+        try:
             yield entry[1]
-    finally:
-        entry[1:] = [usual, None]
+        finally:
+            entry[1:] = [None, None]
 
 
 def is_recorded() -> bool:
@@ -91,7 +92,7 @@ _library: Any = None
 def _cublas() -> Any:
     global _library
     if _library is None:
-        import cupy_backends.cuda.libs.cublas  # noqa: F401  (loads the library itself)
+        from cupy_backends.cuda.libs import cublas  # noqa: F401  (asked for in this form, CuPy finds the library first)
 
         _library = ctypes.CDLL(f"libcublas.so.{cupy.cuda.runtime.runtimeGetVersion() // 1000}")
     return _library
@@ -109,13 +110,16 @@ def _handle() -> ctypes.c_void_p:
     if entry is None:
         handle = ctypes.c_void_p()
         _check(cublas.cublasCreate_v2(ctypes.byref(handle)), "cublasCreate")
-        entry = _handles.by_device[device] = [handle, cupy.cuda.alloc(_WORKSPACE), None]
+        entry = _handles.by_device[device] = [handle, None, None]
     handle, workspace, stream = entry
     current = cupy.cuda.get_current_stream().ptr
     if current != stream:
+        # Choosing a stream puts the workspace back to cuBLAS's own.
         _check(cublas.cublasSetStream_v2(handle, ctypes.c_void_p(current)), "cublasSetStream")
-        size = ctypes.c_size_t(_WORKSPACE)  # choosing a stream has put the workspace back to cuBLAS's own
-        _check(cublas.cublasSetWorkspace_v2(handle, ctypes.c_void_p(workspace.ptr), size), "cublasSetWorkspace")
+        if workspace is not None:
+            workspace[:] = workspace or [cupy.cuda.alloc(_WORKSPACE)]
+            place, size = ctypes.c_void_p(workspace[0].ptr), ctypes.c_size_t(_WORKSPACE)
+            _check(cublas.cublasSetWorkspace_v2(handle, place, size), "cublasSetWorkspace")
         entry[2] = current
     return handle
 
@@ -138,6 +142,12 @@ def _gemm(first: Operand, second: Operand, out: Array, m: int, n: int, k: int, b
     _check(status, f"a product of {batch} times {n}x{k} and {k}x{m} in {out.dtype}")
 
 
+def _is_number(x: Array, y: Array) -> bool:
+    """Whether a product of two vectors or matrices is one number, which CuPy does not leave to cuBLAS: it multiplies
+    and sums, in float16 if that is what they are."""
+    return (x.ndim == 1 or x.shape[0] == 1) and (y.ndim == 1 or y.shape[1] == 1)
+
+
 def matmul(x: Array, y: Array, /) -> Array:
     """The matrix product of two arrays, brought to one dtype if need be."""
     if x.dtype != y.dtype:
@@ -148,6 +158,7 @@ def matmul(x: Array, y: Array, /) -> Array:
         _handles.only
         or name == "bfloat16"
         or ((name == "float16" or (tensor_float and name == "float32")) and max(x.ndim, y.ndim) > 2)
+        or (name == "float16" and _is_number(x, y))
     ):
         return products.matmul(cupy, _gemm, x, y)
-    return cupy.matmul(x, y)
+    return x @ y

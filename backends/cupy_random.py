@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from .contract import Array
-from .kernels import Kernels, blocks
+from .kernels import Kernels
+from .launching import blocks
 
 
 class Place:
@@ -51,11 +53,13 @@ class Philox:
     def __init__(self, kernels: Kernels, new: Any, seed: int) -> None:
         self._kernels, self._new, self.seed, self.counter = kernels, new, seed % 2**64, 0
         self._place: Place | None = None
+        self._thread = 0  # for which that is
 
     @contextlib.contextmanager
     def at(self, place: Place) -> Iterator[None]:
-        """Inside ``with``, a graph is recorded: draws count from where `place` is, and this source stays as it is."""
-        self._place = place
+        """Inside ``with``, this thread records a graph: its draws count from where `place` is, and this source stays as
+        it is."""
+        self._place, self._thread = place, threading.get_ident()
         try:
             yield
         finally:
@@ -65,6 +69,8 @@ class Philox:
         self, name: str, shape: Any, dtype: Any, per_block: int, *arguments: Any, macro: Any = np.float32
     ) -> Array:
         out, place = self._new(shape, dtype), self._place
+        if place is not None and self._thread != threading.get_ident():
+            place = None
         steps, start = math.ceil(out.size / per_block), self.counter if place is None else place.steps
         if out.size:
             self._kernels.run(

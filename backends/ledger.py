@@ -7,6 +7,7 @@ device writes each copy and each wait in here, and `transfers` shows them, with 
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -33,12 +34,22 @@ _ROOMS = (
 )
 
 
+_GPU = ("cupy", "cupyx", "cupy_backends", "cuda.pathfinder", "ml_dtypes")
+
+
+@functools.cache
+def of_cupy(file: str) -> bool:
+    """Whether a file of Python is CuPy's, or of what CuPy is made with."""
+    found = [getattr(sys.modules.get(name), "__file__", None) for name in _GPU]
+    return file.startswith(tuple([os.path.dirname(path) + os.sep for path in found if path]))
+
+
 def user_line() -> Line | None:
     """Where the user's own code last called into this library; None if that cannot be seen."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not frame.f_code.co_filename.startswith(_ROOMS):
         frame = frame.f_back  # a tool of the user's own
-    while frame is not None and frame.f_code.co_filename.startswith(_ROOMS):
+    while frame is not None and (frame.f_code.co_filename.startswith(_ROOMS) or of_cupy(frame.f_code.co_filename)):
         frame = frame.f_back
     return None if frame is None else Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 

@@ -53,6 +53,7 @@ from numpy import (  # noqa: F401  (these are the dialect)
     where,
 )
 
+from .attention import Attention
 from .contract import Array, Axis, Shape
 from .convolution import ConvolutionKernels
 from .memory import keep_freed_memory
@@ -256,6 +257,9 @@ _windows = ConvolutionKernels(np)
 convolve, convolve_input, convolve_weight = _windows.convolve, _windows.convolve_input, _windows.convolve_weight
 unfold, fold = _windows.unfold, _windows.fold
 max_windows, sum_windows, spread_windows = _windows.max_windows, _windows.sum_windows, _windows.spread_windows
+
+_attention = Attention(np, np.matmul, most=1 << 18, small=1 << 15, rows=128)  # measured
+attends, attend, attend_backward = _attention.attends, _attention.attend, _attention.attend_backward
 
 _folds: Any = {"max": np.maximum.at, "min": np.minimum.at, "prod": np.multiply.at}
 

@@ -61,10 +61,7 @@ def einsum(equation: str, x: Array, y: Array | None = None, /) -> Array:
 
 def as_product(plan: Pairing, matmul: Any, x: Array, y: Array) -> Array:
     """An einsum of two operands, arrays of NumPy or CuPy, by one product of matrices."""
-    if plan.alone[0]:
-        x = x.sum(plan.alone[0], dtype=x.dtype)
-    if plan.alone[1]:
-        y = y.sum(plan.alone[1], dtype=y.dtype)
+    x, y = _folded(x, plan.alone[0]), _folded(y, plan.alone[1])
     x, y = x.transpose(plan.orders[0]), y.transpose(plan.orders[1])
     batch, rows = x.shape[: plan.batch], x.shape[plan.batch : plan.batch + plan.rows]
     columns = y.shape[y.ndim - plan.columns :]
@@ -74,6 +71,14 @@ def as_product(plan: Pairing, matmul: Any, x: Array, y: Array) -> Array:
     if plan.columns != 1 or len(inner) != 1:
         y = y.reshape(*batch, _count(inner), _count(columns))
     return matmul(x, y).reshape(batch + rows + columns).transpose(plan.result)
+
+
+def _folded(x: Array, axes: tuple[int, ...]) -> Array:
+    """The sum over axes, in the dtype of `x`; half types are summed in float32."""
+    if not axes:
+        return x
+    is_half = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+    return x.sum(axes, dtype=np.float32 if is_half else x.dtype).astype(x.dtype, copy=False)
 
 
 def _count(sizes: tuple[int, ...]) -> int:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import numpy_backend, standin_stream
+from .attention import Attention
 from .contract import Array, Shape, dialect
 from .ledger import note, note_array, open_ledgers
 from .standin_graph import StandinGraph as graph  # noqa: F401  (the contract's name)
@@ -226,8 +227,29 @@ globals().update(
         for name in dialect()
     }
 )
-empty_like = _lift(numpy_backend.empty_like)
+
+
+def _lift_making(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that makes an array where another is; that device is the current one then."""
+    lifted = _lift(function)
+
+    def making(x: Any, /, *args: Any, **kwargs: Any) -> Any:
+        use_device(kwargs.get("like", x)._index)
+        return lifted(x, *args, **kwargs)
+
+    return making
+
+
+zeros, ones, arange, copy, empty_like = (
+    _lift_making(getattr(numpy_backend, name)) for name in ("zeros", "ones", "arange", "copy", "empty_like")
+)
+_attention = Attention(np, np.matmul, most=8, small=8, rows=2)  # small blocks, of which tests have several
+attend, attend_backward = _lift(_attention.attend), _lift(_attention.attend_backward)
 array_type = StandinArray
+
+
+def attends(query: Array, key: Array, value: Array, mask: Array | None, /) -> bool:
+    return _attention.attends(*_unwrap((query, key, value, mask)))
 
 
 def address(x: Array, /) -> int:

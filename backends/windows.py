@@ -145,7 +145,7 @@ class WindowKernels:
 
     def max_windows(self, x: Array, windows: Windows, /) -> tuple[Array, Array]:
         x = self._inner(x)
-        lowest = -math.inf if x.dtype.kind == "f" else self.library.iinfo(x.dtype).min
+        lowest = -math.inf if x.dtype.kind in "fV" else self.library.iinfo(x.dtype).min
         small = math.prod(windows.size) <= 256
         shape = (x.shape[-1], x.shape[0], *windows.count)
         out, best = self._new(shape, x.dtype)

@@ -3,8 +3,8 @@
     python -m benchmarks.gpu convolutions [--precision highest high float16 bfloat16]
 
 A row is the forward alone, or it and both gradients, in milliseconds. Our arrays lie with the batch innermost, as
-layers hand them on; PyTorch's are NCHW, its default, and in half precision channels-last too, which is cuDNN's own. A
-shape is timed only once all have been seen to compute the same.
+layers hand them on; PyTorch's are NCHW, its default, and in half precision channels-last too, which is cuDNN's own. Who
+takes part is timed only once it has been seen to compute the same; others are named, and left out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 from . import timing  # first: it sets the number of threads
 
 # isort: split
+import functools
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -101,27 +103,54 @@ def contenders(
     return made
 
 
-def check(made: dict[str, Callable[[], Any]], tolerance: float) -> None:
-    """Raises AssertionError unless all compute the same."""
-    results = {who: [y.detach().cpu().float().numpy() for y in run()] for who, run in made.items()}
-    for who, arrays in results.items():
-        for ours, theirs in zip(results["cadena"], arrays, strict=True):
+def agreeing(
+    made: dict[str, Callable[[], Any]], tolerance: float, fail: Callable[[str], None]
+) -> dict[str, Callable[[], Any]]:
+    """Those that compute the same as the first. fail: told of the others."""
+    found: dict[str, list[Any]] = {}
+    for who, run in made.items():
+        try:
+            found[who] = [y.detach().cpu().float().numpy() for y in run()]
+        except Exception as error:
+            traceback.print_exc()
+            fail(f"{who} failed: {type(error).__name__}: {str(error).strip()[:300]}")
+            continue
+        for ours, theirs in zip(next(iter(found.values())), found[who], strict=True):
             worst = float(np.abs(ours - theirs).max() / max(1e-6, np.abs(theirs).max()))
-            assert worst < tolerance, f"{who} differs by {worst}"
+            if not worst < tolerance:
+                fail(f"{who} differs by {worst}")
+                del found[who]
+                break
+    return {who: made[who] for who in found}
 
 
-def table(device: str, precision: str, torch: Any, several: Callable[..., Any], waits: Any, small: bool) -> None:
-    """Print the rows of one precision. several, waits: as in `benchmarks.gpu`."""
+def table(
+    device: str,
+    precision: str,
+    torch: Any,
+    several: Callable[..., Any],
+    waits: Any,
+    small: bool,
+    fail: Callable[[str], None],
+) -> None:
+    """Print the rows of one precision. several, waits, fail: as in `benchmarks.gpu`."""
     dtype = precision if precision in ("float16", "bfloat16") else "float32"
     for name, shape in SHAPES.items():
         if small:
             n, c, o, k, image, stride, padding, groups = shape
             shape = (2, min(c, 16), min(o, 16), k, 8, stride, padding, 16 if groups == c > 1 else min(groups, 4))
         for backward in (False, True):
-            made = contenders(shape, backward, device, dtype, torch)
-            check(made, 1e-4 if precision == "highest" else 2e-2)
-            run = {who: several(call, 2 if small else 20, waits(who)) for who, call in made.items()}
-            figures = timing.paired(run, rounds=2 if small else 15, seconds=0.01 if small else 0.2)
             title = f"{name}, {'with gradients' if backward else 'forward'}, {precision}"
-            count = 2 if small else 20
-            timing.report(title, {who: [t / count for t in times] for who, times in figures.items()}, unit=1e3)
+            told = functools.partial(_told, title, fail)
+            made = contenders(shape, backward, device, dtype, torch)
+            made = agreeing(made, 1e-4 if precision == "highest" else 2e-2, told)
+            count = 2 if small else 10
+            run = {who: several(call, count, waits(who)) for who, call in made.items()}
+            figures = timing.paired(run, rounds=2 if small else 9, seconds=0.01 if small else 0.03)
+            if figures:
+                each = {who: [t / count for t in times] for who, times in figures.items()}
+                timing.report(title, each, next(iter(each)), unit=1e3)
+
+
+def _told(title: str, fail: Callable[[str], None], text: str) -> None:
+    fail(f"{title}: {text}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -402,20 +403,22 @@ class Module:
         or ``to(tensor)``, for that tensor's device and dtype.
 
         Parameters stay the same objects, so an optimizer that holds them follows. Only floating-point ones change
-        their dtype, and only to a floating one: raises TypeError otherwise. Copies never wait to be done, so
-        `non_blocking` changes nothing."""
+        their dtype, and only to a floating one: raises TypeError otherwise. non_blocking: as in `Tensor.to`."""
         for arg in args:
             if isinstance(arg, Tensor):
                 device, dtype = arg.device, arg.dtype
             elif isinstance(arg, (str, autograd.device)):
                 device = arg
-            elif arg is not None and not isinstance(arg, bool):
+            elif isinstance(arg, bool):
+                non_blocking = arg
+            elif arg is not None:
                 dtype = arg
         if dtype is not None and not autograd.empty(0, dtype=dtype).is_floating_point():
             raise TypeError(f"Module.to: a module takes floating-point dtypes only, not {dtype}")
 
         def moved(tensor: Tensor) -> Tensor:
-            return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+            kind = dtype if tensor.is_floating_point() else None
+            return tensor.to(device=device, dtype=kind, non_blocking=non_blocking)
 
         for parameter in self.parameters():
             gradient = parameter.grad
@@ -520,6 +523,18 @@ class Module:
             return f"{type(self).__name__}({extra})"
         lines = [*(extra.split("\n") if extra else ()), *parts]
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+@contextlib.contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards each of the model's modules is in the mode it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def _quoted(names: list[str]) -> str:

@@ -91,12 +91,17 @@ class _Running(_Affine):
         )
 
 
+def _count(xp: Any, batches: Any, _: Any) -> None:
+    """batches <- batches + 1"""
+    batches += 1
+
+
 class _BatchNorm(_Running):
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            autograd.update(_count, [self.num_batches_tracked], [self.num_batches_tracked])
             if self.momentum is None:
                 momentum = 1 / self.num_batches_tracked.item()
         own = self.training or (self.running_mean is None and self.running_var is None)

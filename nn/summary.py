@@ -8,7 +8,7 @@ import autograd
 from autograd import Tensor
 from autograd.observe import Observer, multiply_adds
 
-from .module import Module
+from .module import Module, evaluating
 
 _HEAD = ("Module", "Output shape", "Parameters", "FLOPs", "Output bytes")
 
@@ -39,13 +39,8 @@ def summary(model: Module, *inputs: Any) -> str:
         if isinstance(given, (tuple, list)) and all([isinstance(size, int) for size in given]):
             raise TypeError(f"summary: takes inputs, not their sizes; for example autograd.zeros{tuple(given)}")
     modules = list(model.named_modules())
-    modes = [module.training for _, module in modules]
-    try:
-        with autograd.no_grad(), _Watch() as seen_running:
-            model.eval()(*inputs)
-    finally:
-        for (_, module), mode in zip(modules, modes):
-            module.training = mode
+    with evaluating(model), autograd.no_grad(), _Watch() as seen_running:
+        model(*inputs)
     work, results = seen_running.work, seen_running.results
     seen: set[int] = set()
     rows, kept = [], 0

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import os
+import warnings
 
-# Beside other workers of pytest-xdist one thread is enough for the BLAS, which reads this when NumPy is imported: its
-# threads wait for each other by spinning, and where others compute too, a product of 0.1 ms can then take 50 ms.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# One thread is enough for the small products of the tests. The BLAS reads this when NumPy is imported: its threads wait
+# for each other by spinning, and where others compute too, a product of 0.1 ms can then take 50 ms.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 import autograd  # noqa: E402
 import backends  # noqa: E402
 from autograd.registry import REGISTRY, operator  # noqa: E402
 
-# In CI the generated cases are the same in every run, so that a change is judged by what it changes. How long a case
-# takes says more about what else the machine does.
-hypothesis.settings.register_profile(
-    "default", derandomize="CI" in os.environ, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("default")
+try:
+    import hypothesis
+except ImportError:  # `tests/gpu` and whatever else generates no cases runs without it
+    pass
+else:
+    # In CI the generated cases are the same in every run, so that a change is judged by what it changes. How long a
+    # case takes says more about what else the machine does.
+    hypothesis.settings.register_profile(
+        "default",
+        derandomize="CI" in os.environ,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("default")
 
-DEVICES = ["cpu", "standin"] + (["cuda"] if backends.is_available("cupy") else [])
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what CuPy says of how it is installed is no fault of a test
+    DEVICES = ["cpu", "standin"] + (["cuda"] if backends.is_available("cupy") else [])
 
 
 @pytest.fixture(autouse=True)

@@ -16,17 +16,47 @@ from backends.contract import Array, Shape, dialect
 from backends.ledger import _ROOMS
 from backends.numpy_scatter import may_repeat
 
-from .trace import Traced, recording, refuse
+from .trace import Traced, plain, recording, refuse
 
 cached = float("inf")  # whole arrays: the program cuts them into blocks itself
-kernels = None  # the program is made of the definitions
 
 
 def __getattr__(name: str) -> Any:
     """What is as on the device that the step runs on."""
     if name in ("device_type", "reads_are_free"):
         return getattr(recording().backend, name)
+    if name == "kernels":
+        return recording().backend.kernels and _kernels
     raise AttributeError(name)
+
+
+class _Kernels:
+    """The device's kernels for whole operators, each call of one an instruction. Not those for what is elementwise: the
+    definitions of that are put together with what stands around them (`fusing`)."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if name in ("activation", "add_bias", "update"):
+                return None
+            where = recording()
+            made = getattr(where.backend.kernels, name)
+            args, kwargs = where.operand(args), {key: where.operand(x) for key, x in kwargs.items()}
+            given = made(*plain(args), **{key: plain(x) for key, x in kwargs.items()})
+            if type(given) is not tuple:
+                return given if given is None else where.append(name, made, args, kwargs, given)
+            there = [n for n, x in enumerate(given) if x is not None]
+
+            def those(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
+                again = made(*args, **kwargs)
+                return tuple([again[n] for n in there])
+
+            outs = where.append(name, those, args, kwargs, tuple([given[n] for n in there]))
+            return tuple([outs[there.index(n)] if n in there else None for n in range(len(given))])
+
+        return call
+
+
+_kernels = _Kernels()
 
 
 def _lift(name: str) -> Callable[..., Any]:
@@ -174,6 +204,13 @@ def zero_d(x: Any, like: Array, /) -> Array:
 
 def empty_like(x: Array, /) -> Array:
     return recording().run("empty_like", recording().backend.empty_like, (x,))
+
+
+attend, attend_backward = _lift("attend"), _lift("attend_backward")
+
+
+def attends(query: Array, key: Array, value: Array, mask: Array | None, /) -> bool:
+    return bool(recording().backend.attends(*plain((query, key, value, mask))))
 
 
 def index_of(x: Array, /) -> int:

@@ -170,6 +170,8 @@ class Fusing:
         self._reads: dict[int, set[int]] = {}  # the places where a root is read
         self._writes: dict[int, set[int]] = {}  # and where it is made or written
         self._holder: dict[int, Group] = {}  # the group that has an array in registers
+        self._roots = {x.number: x.root for i in body for x in i.outs}
+        self._inside = {x.root for i in body if not is_view(i) for x in i.outs}  # memory that the program makes itself
         for i in body:
             self._place(i)
 
@@ -270,10 +272,24 @@ class Fusing:
 
     # -- from groups to launches
 
+    def _spared(self, place: int, group: Group, wanted: set[int | None]) -> set[int]:
+        """The arrays into which a group writes for itself alone: nobody reads them after it."""
+        into = [i.target for i in group.instructions if i.target is not None]
+        return {
+            x.number
+            for x in into
+            if x.root in self._inside and x.root not in wanted and self._reads.get(x.root, set()) <= {place}
+        }
+
     def launches(self, results: Sequence[int], kernels: Any) -> list[Instruction]:
         """The instructions of the program with kernels in the place of groups. results: the numbers of the arrays that
         are wanted in the end."""
         needed = {*results}
+        spared = {
+            id(item): self._spared(place, item, {self._roots.get(number) for number in results})
+            for place, item in enumerate(self.items)
+            if isinstance(item, Group)
+        }
         for item in self.items:
             if isinstance(item, Group):
                 needed |= item.targets | {number for loads in item.loads.values() for number, _ in loads}
@@ -291,7 +307,7 @@ class Fusing:
         for place, item in enumerate(self.items):
             if not isinstance(item, Group):
                 continue
-            part = Part(item, needed)
+            part = Part(item, needed - spared[id(item)])
             kernel = same.get(part.chain.body)
             to = -1 if kernel is None else places[id(kernel)]
             touched = [p for p in self._touched(item.reads, item.writes) if p < place]

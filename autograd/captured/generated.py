@@ -116,6 +116,8 @@ class Part:
             spans = group.held[x.number]
             if (x.number, spans) in loaded:
                 array = loaded[x.number, spans][0]
+                if x.number not in needed:  # it has been in a register for as long as it was needed
+                    continue
             else:
                 self.inputs.append(x)
                 array = chain.array(x.dtype, along(spans, _strides(x) or ()))

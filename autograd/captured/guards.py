@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.ledger import _ROOMS, Line
+from backends.ledger import _ROOMS, Line, of_cupy
 
 from ..observe import CaptureError
 from ..tensor import Tensor
@@ -49,7 +49,7 @@ def _room(filename: str) -> str:
         return "library" if filename.startswith(_WITH_STATE) or filename.endswith(_WITH_STATE[-1]) else ""
     if filename.startswith((_NUMPY, *_NO_FILES)) or (filename.startswith(_LIBRARY) and "site-packages" not in filename):
         return ""
-    return "user"
+    return "" if of_cupy(filename) else "user"  # CuPy compiles, opens files and keeps what it has made
 
 
 @functools.cache
@@ -93,12 +93,16 @@ class Guards:
         self._inner: set[types.CodeType] = set()  # functions that those define
         self._made: dict[int, Any] = {}  # modules made in the step
         self._alive: list[Any] = []  # so that identities stay true
+        step = getattr(function, "__func__", function)
+        self._step: Any = step if isinstance(step, types.FunctionType) else None
+        self._caller: types.FrameType | None = None  # of the step
         for x in (function, *given):
             self._explore(x, frozenset(), getattr(x, "__name__", "an argument"))
 
     def __enter__(self) -> Guards:
         self._draws = (random.getstate(), repr(np.random.get_state(legacy=False)))
         self._before, self._hook = sys.getprofile(), self._profile
+        self._caller = sys._getframe(1)
         self._collects = gc.isenabled()
         gc.disable()  # a collection calls others' Python, which is no part of the step
         sys.setprofile(self._hook)
@@ -106,6 +110,7 @@ class Guards:
 
     def __exit__(self, kind: Any, *exc: object) -> None:
         sys.setprofile(self._before)
+        self._caller = None
         if self._collects:
             gc.enable()
         if kind is None and self._draws != (random.getstate(), repr(np.random.get_state(legacy=False))):
@@ -147,13 +152,17 @@ class Guards:
             self._again(value, names, name)
         if not code.co_freevars or code in self._inner:  # whose closure is the locals of a function that runs in it
             return
-        if code not in self._closures:
-            self._closures[code] = [
+        if self._step is not None and frame.f_back is self._caller and code is self._step.__code__:
+            functions = [self._step]
+        elif code in self._closures:
+            functions = self._closures[code]
+        else:  # the collector looks through all there is
+            functions = self._closures[code] = [
                 x
                 for x in gc.get_referrers(code)
                 if isinstance(x, types.FunctionType) and x.__code__ is code and x.__closure__
             ]
-        for function in self._closures[code]:
+        for function in functions:
             cells = dict(zip(code.co_freevars, function.__closure__))
             if all(_held(cell) is values.get(name, _MISSING) for name, cell in cells.items()):
                 for name, cell in cells.items():

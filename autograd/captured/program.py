@@ -44,7 +44,7 @@ class Program:
     def __init__(
         self, instructions: list[Instruction], results: list[Traced], inputs: list[Traced], is_host: bool = True
     ) -> None:
-        self.recorded = len(instructions)
+        self.recorded, self.is_host = len(instructions), is_host
         self.external = {x.root for x in inputs}
         self.results = {x.root for x in results} - self.external
         self.kept = self.external | self.results
@@ -159,7 +159,7 @@ class Program:
                 kept.append(i)
                 continue
             reads = tuple([(x.number, 0 if names_anew else versions.get(x.root, 0)) for x in i.reads()])
-            key = (i.op, reads, repr(i.args), repr(i.kwargs))
+            key = (i.op, reads, repr(i.args), repr(i.kwargs), i.section if self._is_passing(i) else "")
             first = known.setdefault(key, i)
             if first is i:
                 kept.append(i)
@@ -176,6 +176,11 @@ class Program:
                 theirs.name = theirs.name or mine.name
                 self.wanted |= {id(theirs)} if id(mine) in self.wanted else set()
         return self._rooted(kept, heirs)
+
+    def _is_passing(self, i: Instruction) -> bool:
+        """Whether a device rather computes an instruction once more in another section than to keep what it gives: what
+        is elementwise is made on the way, in a kernel that reads less."""
+        return not self.is_host and (i.op == "astype" or is_ufunc(i.op))
 
     @staticmethod
     def _rooted(body: list[Instruction], heirs: dict[int, Traced]) -> list[Instruction]:

@@ -19,6 +19,7 @@ import numpy as np
 from backends import numpy_backend
 from backends.ledger import _ROOMS, Line
 
+from ..dtypes import is_floating
 from ..observe import CaptureError
 
 
@@ -233,7 +234,8 @@ class Recording:
         """The Traced of an array; a new one if it has not been met."""
         found = self.arrays.get(id(array))
         if found is None:
-            if array.dtype.kind not in "biuf":
+            computes = array.dtype.kind in "biuf" or (self.backend is not numpy_backend and is_floating(array.dtype))
+            if not computes:
                 refuse(f"an array of {array.dtype}", "use a dtype that NumPy computes with")
             root = self._roots.setdefault(self.backend.storage(array), len(self._roots))
             found = self.arrays[id(array)] = Traced(array, len(self.arrays), root)

@@ -99,18 +99,36 @@ def _hardswish_vjp(xp: Any, g: Any, input: Any) -> Any:
 _hardswish.vjp(_hardswish_vjp)
 
 
+def _single(xp: Any, x: Any) -> Any:
+    """Half precision as single: exponentials would overflow there, and digits are few."""
+    return xp.astype(x, dtypes.float32) if x.dtype.itemsize == 2 else x
+
+
+def _like(xp: Any, x: Any, input: Any) -> Any:
+    """A result in the dtype of the input."""
+    return x if x.dtype == input.dtype else xp.astype(x, input.dtype)
+
+
+def _kept(xp: Any, x: Any) -> Any:
+    """What the derivative needs of the way to the result; nothing on a GPU, where it is sooner computed than read."""
+    return None if xp.kernels else x
+
+
 @operator(aux=("gate",))
 def _silu(xp: Namespace, input: Array) -> Any:
     """input * gate, with gate = sigmoid(input)."""
     if xp.kernels and (fused := xp.kernels.activation("silu", input)) is not None:
         return fused, None
-    gate = _logistic(xp, input)
-    return input * gate, gate
+    x = _single(xp, input)
+    gate = _logistic(xp, x)
+    return _like(xp, x * gate, input), _kept(xp, gate)
 
 
 def _silu_vjp(xp: Any, g: Any, input: Any, gate: Any) -> Any:
-    if gate is None:
-        return xp.kernels.activation("silu", input, g)
+    if gate is None and (fused := xp.kernels.activation("silu", input, g)) is not None:
+        return fused
+    g, input = _single(xp, g), _single(xp, input)
+    gate = _logistic(xp, input) if gate is None else gate
     return mul_own(mul_own(add_own(mul_own(1 - gate, input), 1), gate), g)
 
 
@@ -155,13 +173,20 @@ def _gelu(xp: Namespace, input: Array) -> Any:
     """input * Phi(input), with Phi(x) = (1 + erf(x / sqrt(2))) / 2 the normal distribution function."""
     if xp.kernels and (fused := xp.kernels.activation("gelu", input)) is not None:
         return fused, None
-    cdf = mul_own(add_own(xp.erf(input * math.sqrt(0.5)), 1), 0.5)
-    return input * cdf, cdf
+    x = _single(xp, input)
+    cdf = _normal_cdf(xp, x)
+    return _like(xp, x * cdf, input), _kept(xp, cdf)
+
+
+def _normal_cdf(xp: Any, x: Any) -> Any:
+    return mul_own(add_own(xp.erf(x * math.sqrt(0.5)), 1), 0.5)
 
 
 def _gelu_vjp(xp: Any, g: Any, input: Any, cdf: Any) -> Any:
-    if cdf is None:
-        return xp.kernels.activation("gelu", input, g)
+    if cdf is None and (fused := xp.kernels.activation("gelu", input, g)) is not None:
+        return fused
+    g, input = _single(xp, g), _single(xp, input)
+    cdf = _normal_cdf(xp, input) if cdf is None else cdf
     density = xp.exp(mul_own(input * input, -0.5))
     return mul_own(add_own(mul_own(mul_own(density, input), 1 / math.sqrt(2 * math.pi)), cdf), g)
 
@@ -177,13 +202,20 @@ def _gelu_tanh(xp: Namespace, input: Array) -> Any:
     """input / 2 * (1 + t) with t = tanh(sqrt(2 / pi) * (input + 0.044715 * input ** 3))."""
     if xp.kernels and (fused := xp.kernels.activation("gelu_tanh", input)) is not None:
         return fused, None
-    t = xp.tanh(mul_own(add_own(mul_own(input * input, _TANH_SCALE * _TANH_CUBE), _TANH_SCALE), input))
-    return mul_own(add_own(t * 0.5, 0.5), input), t
+    x = _single(xp, input)
+    t = _tanh_arm(xp, x)
+    return _like(xp, mul_own(add_own(t * 0.5, 0.5), x), input), _kept(xp, t)
+
+
+def _tanh_arm(xp: Any, x: Any) -> Any:
+    return xp.tanh(mul_own(add_own(mul_own(x * x, _TANH_SCALE * _TANH_CUBE), _TANH_SCALE), x))
 
 
 def _gelu_tanh_vjp(xp: Any, g: Any, input: Any, t: Any) -> Any:
-    if t is None:
-        return xp.kernels.activation("gelu_tanh", input, g)
+    if t is None and (fused := xp.kernels.activation("gelu_tanh", input, g)) is not None:
+        return fused
+    g, input = _single(xp, g), _single(xp, input)
+    t = _tanh_arm(xp, input) if t is None else t
     slope = add_own(mul_own(input * input, 1.5 * _TANH_SCALE * _TANH_CUBE), 0.5 * _TANH_SCALE)
     slope = mul_own(mul_own(slope, input), 1 - t * t)
     return mul_own(add_own(add_own(slope, t * 0.5), 0.5), g)
@@ -230,12 +262,12 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     input / 2 * (1 + tanh(sqrt(2 / pi) * (input + 0.044715 * input ** 3)))."""
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
-    return _in_single("gelu", _gelu if approximate == "none" else _gelu_tanh, input)
+    return (_gelu if approximate == "none" else _gelu_tanh)(_floating("gelu", input))
 
 
 def silu(input: Tensor) -> Tensor:
     """input * sigmoid(input), also called swish."""
-    return _in_single("silu", _silu, input)
+    return _silu(_floating("silu", input))
 
 
 @as_one

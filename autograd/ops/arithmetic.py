@@ -91,6 +91,8 @@ true_divide.vjp(input=lambda xp, g, other: g / other, other=lambda xp, g, other,
 def floor_divide(xp: Namespace, input: Array, other: Array) -> Array:
     """input // other, rounded down; derivative 0. Raises RuntimeError where an integer is divided by 0."""
     _refuse_zero(xp, other)
+    if xp.kernels and (exact := xp.kernels.divided("floor", input, other)) is not None:
+        return exact
     return input // other
 
 
@@ -135,6 +137,8 @@ _truncated_divide.vjp(input=_zero, other=_zero)
 def remainder(xp: Namespace, input: Array, other: Array) -> Array:
     """input - other * floor(input / other): the remainder, with the sign of `other`."""
     _refuse_zero(xp, other)
+    if xp.kernels and (exact := xp.kernels.divided("remainder", input, other)) is not None:
+        return exact
     return input % other
 
 
@@ -145,6 +149,8 @@ remainder.vjp(input=lambda xp, g: g, other=lambda xp, g, input, other: -g * xp.f
 def fmod(xp: Namespace, input: Array, other: Array) -> Array:
     """input - other * trunc(input / other): the remainder, with the sign of `input`."""
     _refuse_zero(xp, other)
+    if xp.kernels and (exact := xp.kernels.divided("fmod", input, other)) is not None:
+        return exact
     rest = xp.abs(input) % builtins.abs(other)
     return xp.where(input < 0, -rest, rest)
 
@@ -171,6 +177,8 @@ def pow(xp: Namespace, input: Array, exponent: Array) -> Array:
     0 ** y has slope 0 in `exponent` for y >= 0. Integers stay integers, whose negative powers are 0 (or +-1)."""
     if isinstance(exponent, (int, float)) or exponent.dtype.kind != "i":
         _refuse_bool(exponent)
+        if isinstance(exponent, float) and input.dtype.kind == "V":  # CuPy's squares and roots of bfloat16 are float64
+            return xp.astype(input**exponent, input.dtype)
         return input**exponent
     sign = 1 - 2 * (exponent & 1)
     inverse = xp.where(xp.abs(input) == 1, xp.where(input == 1, sign * sign, sign), sign * 0)

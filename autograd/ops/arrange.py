@@ -8,7 +8,7 @@ from typing import Any
 from .. import dtypes
 from ..tensor import Tensor
 from .index import getitem
-from .join import cat, split, stack
+from .join import cat, check_tensors, split, stack
 from .shape import (
     _flip,
     _one_tuple,
@@ -221,6 +221,7 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """The tensors, all expanded to the shape they broadcast to; no copies."""
     tensors = tuple(tensors[0]) if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
+    check_tensors("broadcast_tensors", tensors)
     shape = broadcast_shapes(*[x.shape for x in tensors])
     return tuple([expand(x, shape) for x in tensors])
 
@@ -232,6 +233,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     vectors = list(tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors)
     if not vectors:
         raise RuntimeError("meshgrid: expects a non-empty sequence of tensors")
+    check_tensors("meshgrid", vectors)
     if indexing not in ("ij", "xy"):
         raise RuntimeError(f'meshgrid: indexing must be "ij" or "xy", not {indexing!r}')
     for x in vectors:

@@ -71,10 +71,18 @@ def relu(xp: Namespace, input: Array) -> Array:
     """max(input, 0); derivative 0 at 0. Raises RuntimeError for bool."""
     if input.dtype == dtypes.bool:
         raise RuntimeError("not defined for bool tensors; cast with .to()")
+    if xp.kernels and (fused := xp.kernels.activation("relu", input)) is not None:
+        return fused
     return xp.maximum(input, 0)
 
 
-relu.vjp(lambda xp, g, out: g * (out > 0))
+def _relu_vjp(xp: Any, g: Any, out: Any) -> Any:
+    if xp.kernels and (fused := xp.kernels.activation("relu", out, g)) is not None:
+        return fused
+    return g * (out > 0)
+
+
+relu.vjp(_relu_vjp)
 
 
 @operator

@@ -20,6 +20,7 @@ from backends.windows import Windows
 from ..observe import casting
 from ..registry import operator
 from ..tensor import Tensor
+from .bias import add_bias, bias_gradient, check_dtypes
 from .shape import refuse_others, reshape, squeeze, unsqueeze
 
 __all__ = [  # fmt: skip
@@ -63,12 +64,13 @@ def batched(name: str, input: Tensor, n: int) -> tuple[Tensor, bool]:
 # ------------------------------------------------------------------------------------- the operators
 
 
-@operator(promotes="same")
+@operator
 def _convolve(xp: Namespace, input: Array, weight: Array, bias: Array, *, windows: Windows, groups: int) -> Array:
     """The product of each window with the weight, plus the bias."""
+    check_dtypes(input, weight, bias)
     out = xp.convolve(input, weight, windows, groups)
     if bias is not None:
-        out += xp.reshape(bias, (-1,) + (1,) * len(windows.size))
+        add_bias(xp, out, bias, 1)
     return out
 
 
@@ -91,7 +93,7 @@ _convolve.vjp(
         g, weight, windows, groups, input_shape[2:]
     ),
     weight=lambda xp, g, input, windows, groups: xp.convolve_weight(input, g, windows, groups),
-    bias=lambda xp, g: xp.sum(g, axis=(0, *range(2, g.ndim))),
+    bias=lambda xp, g: bias_gradient(xp, g, 1),
 )
 _convolve_input.vjp(
     input=lambda xp, g, weight, windows, groups: xp.convolve(g, weight, windows, groups),

@@ -318,7 +318,11 @@ def _part(part: Any, input: Tensor) -> Any:
         if hasattr(part, "__index__") and not hasattr(part, "__len__") and not getattr(part, "ndim", 0):
             return part.__index__()
         if type(part) not in backends.NAMESPACES:
-            part = backends.backend(input.device).asarray(part, index=input.device.index)
+            host = backends.backend("cpu").asarray(part)
+            if host.dtype.kind in "biuf":  # words and objects are refused below, by CuPy in another way
+                part = backends.backend(input.device).asarray(part, index=input.device.index)
+            else:
+                part = host
         part = from_array(part, None)
         if part.numel() == 0:
             part = part.to(dtypes.int64)

@@ -92,14 +92,19 @@ def _cut(x: Any, axis: int, sizes: Any) -> list[Any]:
 # ------------------------------------------------------------------------------------- joining
 
 
+def check_tensors(name: str, tensors: Sequence[Any]) -> None:
+    """Raise TypeError for the first of them that is no tensor."""
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: expected a tensor as element {i}, not {type(x).__name__}")
+
+
 def _sequence(tensors: Any, name: str) -> list[Tensor]:
     tensors = list(tensors)
     if not tensors:
         kind = ValueError if name == "cat" else RuntimeError
         raise kind(f"{name}: expected a non-empty sequence of tensors")
-    for i, x in enumerate(tensors):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name}: expected a tensor as element {i}, not {type(x).__name__}")
+    check_tensors(name, tensors)
     dtype = tensors[0].dtype
     for x in tensors:
         dtype = dtypes.promote_types(dtype, x.dtype)

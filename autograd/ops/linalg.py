@@ -12,6 +12,7 @@ from .. import dtypes
 from ..registry import operator
 from ..tensor import Tensor
 from .arithmetic import add, mul, sub
+from .bias import add_bias, bias_gradient, check_dtypes
 from .choose import where
 from .einsum import einsum, tensordot
 from .join import stack, unbind
@@ -110,7 +111,7 @@ def _matmul_other(xp: Any, g: Any, input: Any, other_shape: Any) -> Any:
 matmul.vjp(input=_matmul_input, other=_matmul_other)
 
 
-@operator(promotes="same")
+@operator
 def _linear(xp: Namespace, input: Array, weight: Array, bias: Array) -> Array:
     """input @ weight.T + bias: (..., in), (out, in) and (out) or None give (..., out).
 
@@ -121,8 +122,12 @@ def _linear(xp: Namespace, input: Array, weight: Array, bias: Array) -> Array:
             f"the last size of the input, {input.shape[-1] if input.ndim else 'a single number'}, must be in_features "
             f"of the weight, {weight.shape[1]}"
         )
+    if weight.dtype is not input.dtype or (bias is not None and bias.dtype is not input.dtype):
+        check_dtypes(input, weight, bias)
     out = _by_matrix(xp, input, xp.transpose(weight, (1, 0)))
-    if bias is not None:
+    if bias is not None and (xp.kernels or bias.dtype is not out.dtype):
+        add_bias(xp, out, bias, out.ndim - 1)
+    elif bias is not None:
         out += bias
     return out
 
@@ -133,11 +138,13 @@ def _linear_weight(xp: Any, g: Any, input: Any) -> Any:
     return xp.matmul(xp.transpose(g, (1, 0)), input)
 
 
-_linear.vjp(
-    input=lambda xp, g, weight: _by_matrix(xp, g, weight),
-    weight=_linear_weight,
-    bias=lambda xp, g: xp.sum(g, axis=(0,)) if g.ndim == 2 else g,  # of more, the engine sums it over the rows
-)
+def _linear_bias(xp: Any, g: Any) -> Any:
+    if xp.kernels:
+        return bias_gradient(xp, g, g.ndim - 1)
+    return xp.sum(g, axis=(0,)) if g.ndim == 2 else g  # of more, the engine sums it over the rows
+
+
+_linear.vjp(input=lambda xp, g, weight: _by_matrix(xp, g, weight), weight=_linear_weight, bias=_linear_bias)
 
 
 # ------------------------------------------------------------------------------------- of fixed dimensions

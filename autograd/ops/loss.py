@@ -11,7 +11,7 @@ from .. import dtypes
 from ..inplace import mul_own
 from ..observe import as_one
 from ..registry import operator
-from ..tensor import Tensor
+from ..tensor import Tensor, from_array
 from .choose import where
 from .compare import ne
 from .index import gather
@@ -167,6 +167,10 @@ def cross_entropy(
         return _with_probabilities(input, target, weight, reduction, label_smoothing)
     if input.ndim == 2 and reduction != "none" and not label_smoothing:
         if target.shape == input.shape[:1]:
+            kernels = None if weight is not None else backend_of(target._array).kernels
+            if kernels and (found := kernels.shares(target._array, ignore_index, reduction == "mean", input.dtype)):
+                chosen, counts = (from_array(x, None) for x in found)
+                return _cross_entropy.apply(input, chosen, counts, scale=1.0)
             share, target = _shares(name, input, target, weight, ignore_index)
             scale = 1.0
             if reduction == "mean" and share is None:

@@ -17,7 +17,7 @@ from backends import Array, Namespace
 from .. import dtypes
 from ..blocks import in_blocks
 from ..engine import mode
-from ..inplace import add_own, assign, mul_own
+from ..inplace import add_own, mul_own, update
 from ..observe import as_one
 from ..registry import operator
 from ..tensor import Tensor
@@ -50,20 +50,36 @@ def _constant_over(axis: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, 
     return tuple([i for i in axis if shape[i] == 1])
 
 
-@operator(promotes="same", aux=("mean", "rstd"))
+@operator(aux=("mean", "rstd"))
 def _normalize(xp: Namespace, input: Array, weight: Array, bias: Array, *, axis: Any, shape: Any, eps: float) -> Any:
     """(input - mean) * rstd * weight + bias, with mean and rstd = 1 / sqrt(variance + eps) over some axes.
 
     weight, bias: None, or the parameters, which `shape` lays beside the input. Fused, because the gradient of
     the parts would pass three times through the mean and the variance; only `input` and two numbers for each
-    group are kept. The variance is that of the centred values, so a large mean costs no digits."""
+    group are kept. The variance is that of the centred values, so a large mean costs no digits. Half precision is
+    computed in single, as a sum of squares overflows it: parameters, mean and rstd are float32 then."""
+    wide = _wide(input.dtype)
+    if (weight is not None and weight.dtype != wide) or (bias is not None and bias.dtype != wide):
+        raise RuntimeError("the operands must have one dtype; cast one with .to()")
     if xp.kernels and (fused := xp.kernels.normalize(input, weight, bias, axis, shape, eps)) is not None:
         return fused
+    x = _single(xp, input)
     w, b = (None if p is None else xp.reshape(p, shape) for p in (weight, bias))
     outer = range(axis[0])  # blocks of leading axes only: those of a batch norm would be strided, which is slower
-    kept = tuple([1 if i in axis else n for i, n in enumerate(input.shape)])
+    kept = tuple([1 if i in axis else n for i, n in enumerate(x.shape)])
     rule = functools.partial(_normalized, xp, axis=axis, eps=eps)
-    return in_blocks(xp, rule, (input, w, b), outer, (input.shape, kept, kept))
+    out, mean, rstd = in_blocks(xp, rule, (x, w, b), outer, (x.shape, kept, kept))
+    return (out if x is input else xp.astype(out, input.dtype)), mean, rstd
+
+
+def _wide(dtype: dtypes.DType) -> dtypes.DType:
+    """The dtype in which arrays of a dtype are normalised."""
+    return dtypes.float32 if dtype.itemsize == 2 else dtype
+
+
+def _single(xp: Any, x: Any) -> Any:
+    """Half precision in single."""
+    return xp.astype(x, dtypes.float32) if x.dtype.itemsize == 2 else x
 
 
 def _normalized(xp: Any, x: Any, w: Any, b: Any, axis: Any, eps: float) -> Any:
@@ -87,16 +103,18 @@ def _(
     if xp.kernels and (fused := xp.kernels.normalize_backward(g, input, weight, mean, rstd, axis, shape, needs)):
         x, d_weight, d_bias = fused
     else:
+        g, input = _single(xp, g), _single(xp, input)
         inner = axis if weight is None and bias is None else _constant_over(axis, shape)
         own = tuple([i for i in range(input.ndim) if shape[i] == 1])
         rule = functools.partial(_gradients, xp, axis=axis, inner=inner, own=own, needs=needs)
         shapes = [given if needed else None for given, needed in zip((input.shape, shape, shape), needs)]
         x, d_weight, d_bias = in_blocks(xp, rule, (input, g, mean, rstd, w), range(axis[0]), shapes)
-    return (
-        x,
-        xp.reshape(d_weight, weight.shape) if needs[1] else None,
-        xp.reshape(d_bias, bias.shape) if needs[2] else None,
-    )
+    return x, _shaped(xp, d_weight, weight) if needs[1] else None, _shaped(xp, d_bias, bias) if needs[2] else None
+
+
+def _shaped(xp: Any, d: Any, parameter: Any) -> Any:
+    """The gradient of a parameter in its shape; as it is, if it has it already: a view would be copied."""
+    return d if d.shape == parameter.shape else xp.reshape(d, parameter.shape)
 
 
 def _gradients(
@@ -139,12 +157,10 @@ def _gradients(
 
 
 def _run(run: Any, input: Tensor, weight: Any, bias: Any, **attrs: Any) -> Any:
-    """`_normalize`, or its `with_aux`. Half precision is computed in single: a sum of squares overflows it."""
-    if input.dtype.itemsize > 2:
-        return run(input, weight, bias, **attrs)
-    wide = [x if x is None else x.to(dtypes.float32) for x in (input, weight, bias)]
-    result = run(*wide, **attrs)
-    return (result[0].to(input.dtype), *result[1:]) if type(result) is tuple else result.to(input.dtype)
+    """`_normalize`, or its `with_aux`, with the parameters in single where the input has half precision."""
+    if input.dtype.itemsize == 2:
+        weight, bias = (p if p is None else p.to(dtypes.float32) for p in (weight, bias))
+    return run(input, weight, bias, **attrs)
 
 
 def _check(name: str, input: Tensor, channels: int, **parameters: Any) -> None:
@@ -217,17 +233,31 @@ def _follow(
     running_mean: Any, running_var: Any, mean: Tensor, rstd: Tensor, count: int, momentum: float, eps: float
 ) -> None:
     """Move running statistics towards those of a batch: of its instances' means and variances, their average."""
+    var: dict[str, float] = {"eps": eps, "factor": count / max(count - 1, 1)}
     was_recording, mode.recording = mode.recording, False
     try:
-        for running, seen in (
-            (running_mean, mean),
-            (running_var, (1 / (rstd * rstd) - eps) * (count / max(count - 1, 1))),
-        ):
+        rules: Any = (running_mean, mean, _running_mean, {}), (running_var, rstd, _running_var, var)
+        if mean.shape[0] > 1:
+            seen = _mean_of(1 / (rstd * rstd) - eps, 0) * var["factor"]
+            rules = (running_mean, _mean_of(mean, 0), _running_mean, {}), (running_var, seen, _running_mean, {})
+        for running, seen, rule, more in rules:
             if running is not None:
-                seen = reshape(_mean_of(reshape(seen, (-1, running.shape[0])), 0), (-1,)).to(running.dtype)
-                assign(running, running * (1 - momentum) + seen * momentum, "batch_norm")
+                seen = reshape(seen, running.shape).to(running.dtype)
+                update(rule, [running], [seen], momentum=momentum, **more)
     finally:
         mode.recording = was_recording
+
+
+def _running_mean(xp: Any, running: Any, mean: Any, *, momentum: float) -> None:
+    """running <- (1 - momentum) * running + momentum * mean"""
+    running *= 1 - momentum
+    running += momentum * mean
+
+
+def _running_var(xp: Any, running: Any, rstd: Any, *, momentum: float, eps: float, factor: float) -> None:
+    """running <- (1 - momentum) * running + momentum * factor * variance, where rstd is 1 / sqrt(variance + eps)"""
+    running *= 1 - momentum
+    running += (1 / (rstd * rstd) - eps) * (factor * momentum)
 
 
 def instance_norm(

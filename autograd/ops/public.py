@@ -5,6 +5,7 @@ from ..linalg import inv as inverse
 from ..linalg import matrix_exp as matrix_exp
 from ..linalg import matrix_power as matrix_power
 from ..linalg import slogdet as slogdet
+from ..observe import expecting_tensors as _expecting_tensors
 from .activation import *
 from .adaptive_pool import *
 from .arithmetic import *
@@ -41,6 +42,15 @@ from .synonyms import *
 from .transcendental import *
 from .words import numpy_words as _numpy_words
 
+_SHORT = ("linear", "flatten")  # as short as the call around them would be
+_made: dict[object, object] = {}  # two names of one function stay one function
 for _name, _function in list(globals().items()):
     if not _name.startswith("_"):
-        globals()[_name] = _numpy_words(_function)
+        if _function not in _made:
+            _worded = _numpy_words(_function)
+            if _worded is _function and _name not in _SHORT:
+                _worded = _expecting_tensors(_function)
+            if _worded is not _function:
+                _worded.__module__, _worded.__qualname__ = "autograd", _name  # where pickle is to look for it
+            _made[_function] = _worded
+        globals()[_name] = _made[_function]

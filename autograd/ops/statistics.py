@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from typing import Any
 
 from backends import Array, Namespace
 
 from .. import dtypes
+from ..creation import arange
 from ..registry import operator
 from ..tensor import Tensor
+from .choose import where
 from .compare import ge, le, logical_and, lt
 from .index import _put
 from .linalg import matmul
+from .order import searchsorted
 from .reduce import _count, _spread, max, mean, sum
 from .shape import _one_tuple, normalize_dims, reshape, t, unsqueeze
 
@@ -21,6 +25,7 @@ __all__ = [  # fmt: skip
     "corrcoef",
     "cov",
     "histc",
+    "histogram",
     "std",
     "std_mean",
     "var",
@@ -205,6 +210,49 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     first, last = x.new_full((), low), x.new_full((), high)  # rounded as the elements are: they may lie on an edge
     places = ((x - first) * bins / (last - first)).to(dtypes.int64).clamp(max=bins - 1)
     return bincount(places, minlength=bins).to(input.dtype)
+
+
+_Histogram = namedtuple("_Histogram", ["hist", "bin_edges"])
+
+
+def histogram(
+    input: Tensor, bins: int | Tensor, *, range: Any = None, weight: Tensor | None = None, density: bool = False
+) -> _Histogram:
+    """How many elements fall into each interval, and the edges of the intervals: (hist, bin_edges), as NumPy's.
+
+    bins: how many equal intervals there are from ``range[0]`` to ``range[1]`` (of the data, if not given); or their
+        edges, in ascending order. The last interval has both of its edges, the others the left one.
+    weight: what each element counts, if not 1. density: divide, so that the integral is 1. Not differentiable."""
+    if not dtypes.is_floating(input.dtype):
+        raise RuntimeError(f"histogram: not implemented for {input.dtype}; cast it to a floating dtype")
+    if weight is not None and (weight.shape != input.shape or weight.dtype != input.dtype):
+        raise RuntimeError(
+            f"histogram: weight must be {input.dtype}{list(input.shape)} as input, not {weight.dtype}"
+            f"{list(weight.shape)}"
+        )
+    x = reshape(input.detach(), (-1,))
+    if isinstance(bins, Tensor):
+        if bins.ndim != 1 or bins.numel() < 2 or bins.dtype != input.dtype or range is not None:
+            raise RuntimeError(
+                f"histogram: edges must be a vector of two or more {input.dtype}, without a range, not {bins.dtype}"
+                f"{list(bins.shape)}"
+            )
+        edges = bins.detach()
+    else:
+        low, high = range or ((x.amin().item(), x.amax().item()) if x.numel() else (0.0, 1.0))
+        if bins <= 0 or not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            raise RuntimeError(f"histogram: no {bins} intervals lie between {low} and {high}")
+        low, high = (low, high) if low < high else (low - 0.5, high + 0.5)
+        first, last, i = x.new_full((), low), x.new_full((), high), arange(bins + 1, dtype=x.dtype, device=x.device)
+        step = (last - first) / bins  # rounded as the elements are: they may lie on an edge
+        edges = where(lt(i, (bins + 1) // 2), first + step * i, last - step * (bins - i))
+    count, kept = edges.numel() - 1, logical_and(ge(x, edges[0]), le(x, edges[-1]))
+    places = (searchsorted(edges, x[kept], right=True) - 1).clamp(max=count - 1)
+    weights = None if weight is None else reshape(weight.detach(), (-1,))[kept]
+    hist = bincount(places, weights, minlength=count).to(x.dtype)
+    if density:
+        hist = hist / (hist.sum() * (edges[1:] - edges[:-1]))
+    return _Histogram(hist, edges)
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:

@@ -155,6 +155,8 @@ def sigmoid(xp: Namespace, input: Array) -> Array:
 
     The exponent is held below the dtype's limit, so nothing overflows; where that bites, the result is
     smaller than the smallest normal number."""
+    if xp.kernels and (fused := xp.kernels.activation("sigmoid", input)) is not None:
+        return fused
     return _logistic(xp, input)
 
 
@@ -163,7 +165,13 @@ def _logistic(xp: Any, x: Any) -> Any:
     return 1 / add_own(xp.exp(mul_own(xp.maximum(x, -_EXP_LIMIT[x.dtype.itemsize]), -1)), 1)
 
 
-sigmoid.vjp(lambda xp, g, out: g * (out * (1 - out)))
+def _sigmoid_vjp(xp: Any, g: Any, out: Any) -> Any:
+    if xp.kernels and (fused := xp.kernels.activation("sigmoid", out, g)) is not None:
+        return fused
+    return g * (out * (1 - out))
+
+
+sigmoid.vjp(_sigmoid_vjp)
 
 
 @operator(promotes="float")
@@ -172,7 +180,13 @@ def tanh(xp: Namespace, input: Array) -> Array:
     return xp.tanh(input)
 
 
-tanh.vjp(lambda xp, g, out: g * (1 - out * out))
+def _tanh_vjp(xp: Any, g: Any, out: Any) -> Any:
+    if xp.kernels and (fused := xp.kernels.activation("tangent", out, g)) is not None:
+        return fused
+    return g * (1 - out * out)
+
+
+tanh.vjp(_tanh_vjp)
 
 
 # ------------------------------------------------------------------------------------- angles

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from ..observe import not_a_tensor
+
 _WORDS = (("axis", "dim"), ("keepdims", "keepdim"))
 
 
@@ -26,15 +28,17 @@ def numpy_words(function: Callable[..., Any]) -> Callable[..., Any]:
                 if name in kwargs:
                     raise TypeError(f"{function.__name__}(): {word} and {name} are the same; give one of them")
                 kwargs[name] = kwargs.pop(word)
+        if kwargs and "out" in kwargs and "out" not in takes:  # as NumPy's np.mean(tensor) calls tensor.mean
+            raise TypeError(
+                f"{function.__name__}(): a tensor's functions take no `out`; where a NumPy function is given a tensor, "
+                "give it tensor.detach().numpy(), or take the tensor's own"
+            )
         try:
             return function(*args, **kwargs)
         except AttributeError as error:
-            for given in args[:1]:
-                if given is error.obj and not hasattr(given, "_array"):
-                    raise TypeError(
-                        f"{function.__name__}(): argument '{takes[0]}' must be a tensor, not {type(given).__name__}; "
-                        "autograd.as_tensor makes one of numbers, lists and arrays"
-                    ) from error
+            clearer = not_a_tensor(error, function, args, kwargs)
+            if clearer is not None:
+                raise clearer from error
             raise
 
     return in_either

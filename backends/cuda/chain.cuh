@@ -8,7 +8,12 @@
 #define GIVEN const
 #endif
 #define R(column) table.column[blockIdx.y]
-#define EACH(I, i) for (I i = blockIdx.x * (I)blockDim.x + threadIdx.x; i < (I)R(n); i += gridDim.x * (I)blockDim.x)
+#define STEP(I) (gridDim.x * (I)blockDim.x)
+#define EACH(I, i) for (I i = blockIdx.x * (I)blockDim.x + threadIdx.x; i < (I)R(n); i += STEP(I))
+// The same in rounds of some steps, of which each loop in a round goes through all
+#define SEVERAL(I, steps) for (I from = blockIdx.x * (I)blockDim.x + threadIdx.x; from < (I)R(n); from += steps * STEP(I))
+#define OF_SEVERAL(I, i, steps) \
+    _Pragma("unroll") for (int k = 0; k < steps; k++) if (const I i = from + k * STEP(I); i < (I)R(n))
 
 struct Half { unsigned short bits; };
 struct Bfloat { unsigned short bits; };

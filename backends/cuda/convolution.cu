@@ -56,16 +56,17 @@ __device__ inline int column(int j, int n, const Axis* axis, int* q) {
     return inner;
 }
 
-// grid: tiles, groups, and for an adjoint the remainders of all axes
+// grid: tiles, groups, and parts of the depth, for an adjoint each for the remainders of all axes. Of several parts each
+// has a result of its own in `out`, of numbers that are computed in.
 template <class E, int V> __device__ void gather(const T* w, const T* x, T* out, const Convolution& c) {
     typedef typename E::Word Word;
     constexpr int BK = E::BK, PACK = E::PACK, PITCH_A = E::BM + E::PAD, PITCH_B = E::BN + E::PAD;
     __shared__ Axis axis[3];
     alignas(32) __shared__ Word as[2][BK * PITCH_A];
     alignas(32) __shared__ Word bs[2][BK * PITCH_B];
-    const int t = threadIdx.x;
+    const int t = threadIdx.x, residues = c.back ? volume(c.stride) : 1, parts = gridDim.z / residues;
     if (t < 3) {
-        int residue = blockIdx.z;
+        int residue = blockIdx.z % residues;
         for (int d = 2; d > t; d--) residue /= c.stride[d];
         axis[t] = axis_of(c, t, residue % c.stride[t]);
     }
@@ -77,7 +78,6 @@ template <class E, int V> __device__ void gather(const T* w, const T* x, T* out,
     const int plane = volume(c.source) * c.n, channels = c.channels, rows = c.rows;
     w += blockIdx.y * volume(c.size) * channels * rows;
     x += blockIdx.y * channels * plane;
-    out += blockIdx.y * rows * volume(c.target) * c.n;
 
     // What this thread brings: V neighbours in rows ya, ya + down, ... of words of the weight, and likewise of x.
     constexpr int DOWN_A = 256 / (E::BM / V), ITEMS_A = DOWN_A < BK ? BK / DOWN_A : 1;
@@ -91,6 +91,8 @@ template <class E, int V> __device__ void gather(const T* w, const T* x, T* out,
     const int inner = column(column_exists ? j0 + xb : 0, c.n, axis, corner);
     for (int d = 0; d < 3; d++) corner[d] = axis[d].base + corner[d] * axis[d].scale;
     Depth da = {0, {0, 0, 0}}, db = {0, {0, 0, 0}};
+    const int depth = axis[0].taps * axis[1].taps * axis[2].taps * channels, all = (depth + PACK * BK - 1) / (PACK * BK);
+    const int part = (all + parts - 1) / parts, begin = blockIdx.z / residues * part, steps = min(part, all - begin);
 
     auto find_weight = [&] {
         int k = 0;
@@ -108,8 +110,8 @@ template <class E, int V> __device__ void gather(const T* w, const T* x, T* out,
         from = inside ? from * c.n + inner : -1;
     };
     if (taps) {
-        advance(da, PACK * ya, channels, axis);
-        advance(db, PACK * yb, channels, axis);
+        advance(da, PACK * (begin * BK + ya), channels, axis);
+        advance(db, PACK * (begin * BK + yb), channels, axis);
     }
     find_weight();
     find_source();
@@ -149,7 +151,6 @@ template <class E, int V> __device__ void gather(const T* w, const T* x, T* out,
     };
 
     E engine;
-    const int depth = axis[0].taps * axis[1].taps * axis[2].taps * channels, steps = (depth + PACK * BK - 1) / (PACK * BK);
     bring();
     put(0);
     __syncthreads();
@@ -162,6 +163,8 @@ template <class E, int V> __device__ void gather(const T* w, const T* x, T* out,
 
     constexpr int RUN = V == 1 ? 1 : E::RUN;  // neighbours that are written at once
     const int result = volume(c.target) * c.n;
+    A* partial = (A*)out + (blockIdx.z / residues * gridDim.y + blockIdx.y) * rows * result;
+    out += blockIdx.y * rows * result;
     engine.each([&](int j) {
         Some<int, E::RUN / RUN> to;
         for (int i = 0; i < E::RUN / RUN; i++) {
@@ -174,8 +177,11 @@ template <class E, int V> __device__ void gather(const T* w, const T* x, T* out,
             for (int i = 0; i < E::RUN / RUN; i++) {
                 if (to.v[i] < 0) return;
                 Some<T, RUN> values;
-                for (int r = 0; r < RUN; r++) values.v[r] = store(sums[i * RUN + r]);
-                *(Some<T, RUN>*)(out + (m0 + m) * result + to.v[i]) = values;
+                Some<A, RUN> exact;
+                for (int r = 0; r < RUN; r++) values.v[r] = store(exact.v[r] = sums[i * RUN + r]);
+                int at = (m0 + m) * result + to.v[i];
+                if (parts == 1) *(Some<T, RUN>*)(out + at) = values;
+                else *(Some<A, RUN>*)(partial + at) = exact;
             }
         };
     });
@@ -189,3 +195,12 @@ TILED gather_64_1(const T* w, const T* x, T* out, const Convolution c) { gather<
 TILED gather_64_4(const T* w, const T* x, T* out, const Convolution c) { gather<Middle, 4>(w, x, out, c); }
 TILED gather_128_1(const T* w, const T* x, T* out, const Convolution c) { gather<High, 1>(w, x, out, c); }
 TILED gather_128_4(const T* w, const T* x, T* out, const Convolution c) { gather<High, 4>(w, x, out, c); }
+
+// The sum of the parts in which a result was computed
+KERNEL add_parts(const A* parts, T* out, long long n, long long count) {
+    EACH(i, n) {
+        A sum = 0;
+        for (int p = 0; p < count; p++) sum += parts[p * n + i];
+        out[i] = store(sum);
+    }
+}

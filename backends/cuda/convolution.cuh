@@ -7,6 +7,4 @@ struct Convolution {
     int back;  // whether it is the adjoint: then the source is what the convolution gave
 };
 
-template <class X, int V> struct alignas(V * sizeof(X)) Some { X v[V]; };
-
 __device__ inline int volume(const int* sizes) { return sizes[0] * sizes[1] * sizes[2]; }

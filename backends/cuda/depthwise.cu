@@ -3,11 +3,7 @@
 // as (O, C / groups, D, H, W). In a `Convolution` the rows are the outputs of a group here, both ways.
 
 #include "convolution.cuh"
-
-#define ELEMENTS(k, c)                                 \
-    for (k[0] = 0; k[0] < c.size[0]; k[0]++)           \
-        for (k[1] = 0; k[1] < c.size[1]; k[1]++)       \
-            for (k[2] = 0; k[2] < c.size[2]; k[2]++)
+#include "windows.cuh"
 
 // Take a number of V elements apart: where they are along each axis; the return value is the channel
 template <int V> __device__ inline int take_apart(int i, const int* sizes, int n, int* at, int* inner) {
@@ -20,48 +16,28 @@ template <int V> __device__ inline int take_apart(int i, const int* sizes, int n
     return rest;
 }
 
-__device__ inline int place(const int* sizes, const int* at) { return (at[0] * sizes[1] + at[1]) * sizes[2] + at[2]; }
-
-// Where element k of window o lies; false outside the array
-__device__ inline bool inside(const Convolution& c, const int* o, const int* k, const int* sizes, int* at) {
-    for (int d = 0; d < 3; d++) {
-        at[d] = o[d] * c.stride[d] - c.padding[d] + k[d] * c.dilation[d];
-        if (at[d] < 0 || at[d] >= sizes[d]) return false;
-    }
-    return true;
-}
-
-// The window of which element k lies at a place; false if there is none
-__device__ inline bool window_at(const Convolution& c, const int* at, const int* k, int* o) {
-    for (int d = 0; d < 3; d++) {
-        int from = at[d] + c.padding[d] - k[d] * c.dilation[d];
-        if (from < 0 || from % c.stride[d]) return false;
-        o[d] = from / c.stride[d];
-        if (o[d] >= c.source[d]) return false;
-    }
-    return true;
-}
-
 // The result, or with c.back the adjoint. total: how many threads have something to do
 template <int V> __device__ void slide(const T* w, const T* x, T* out, long long total, const Convolution& c) {
     const int elements = volume(c.size), plane = volume(c.source);
     const int few = c.back ? c.rows : c.channels, many = c.back ? c.channels : c.rows;
     EACH(i, total) {
         int at[3], k[3], from[3], inner, to = take_apart<V>(i, c.target, c.n, at, &inner);
-        int group = to / many, element = 0;
+        int group = to / many;
         A sums[V] = {};
-        ELEMENTS(k, c) {
-            if (c.back ? window_at(c, at, k, from) : inside(c, at, k, c.source, from)) {
-                int offset = place(c.source, from) * c.n + inner;
-                for (int j = 0; j < few; j++) {
-                    int weight = c.back ? (group * few + j) * many + to % many : to * few + j;
-                    A factor = load(w[weight * elements + element]);
-                    Some<T, V> values = *(const Some<T, V>*)(x + (group * few + j) * plane * c.n + offset);
+        auto add = [&] {
+            int offset = number(c.source, from) * c.n + inner, element = number(c.size, k);
+            for (int j = 0; j < few; j++) {
+                int weight = c.back ? (group * few + j) * many + to % many : to * few + j;
+                A factor = load(w[weight * elements + element]);
+                Some<T, V> values = *(const Some<T, V>*)(x + (group * few + j) * plane * c.n + offset);
 #pragma unroll
-                    for (int v = 0; v < V; v++) sums[v] += factor * load(values.v[v]);
-                }
+                for (int v = 0; v < V; v++) sums[v] += factor * load(values.v[v]);
             }
-            element++;
+        };
+        if (c.back) {
+            OVER(c, c.source, at, from, k) add();
+        } else {
+            ELEMENTS(k, c) if (inside(c, c.source, at, k, from)) add();
         }
         Some<T, V> results;
 #pragma unroll
@@ -76,8 +52,8 @@ KERNEL slide_4(const T* w, const T* x, T* out, long long total, const Convolutio
 // The gradient of the weight: one block for each of its elements, and for each part of the windows.
 // out: (part, O, C / groups, *size), for the host to add up.
 template <int V> __device__ void compare(const T* g, const T* x, A* out, const Convolution& c) {
-    const int elements = volume(c.size), number = blockIdx.x / elements, total = volume(c.target) * c.n / V;
-    const int o = number / c.channels, source = o / c.rows * c.channels + number % c.channels;
+    const int elements = volume(c.size), element = blockIdx.x / elements, total = volume(c.target) * c.n / V;
+    const int o = element / c.channels, source = o / c.rows * c.channels + element % c.channels;
     int k[3], rest = blockIdx.x % elements;
     for (int d = 2; d >= 0; d--) {
         k[d] = rest % c.size[d];
@@ -89,8 +65,8 @@ template <int V> __device__ void compare(const T* g, const T* x, A* out, const C
     for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < total; i += gridDim.y * blockDim.x) {
         int window[3], at[3], inner;
         take_apart<V>(i, c.target, c.n, window, &inner);
-        if (inside(c, window, k, c.source, at)) {
-            Some<T, V> values = *(const Some<T, V>*)(x + place(c.source, at) * c.n + inner);
+        if (inside(c, c.source, window, k, at)) {
+            Some<T, V> values = *(const Some<T, V>*)(x + number(c.source, at) * c.n + inner);
             Some<T, V> slopes = *(const Some<T, V>*)(g + i * V);
 #pragma unroll
             for (int v = 0; v < V; v++) sum += load(values.v[v]) * load(slopes.v[v]);

@@ -50,3 +50,34 @@ KERNEL adam(const Table table, double lr, double beta1, double beta2, double eps
         p[i] = store(old - size * mean / (sqrt(square) + (A)eps * root));
     }
 }
+
+// x <- x * factor; or times the number on the device that stands beside x in the table
+KERNEL scale(const Table table, double factor) {
+    T* x = COLUMN(0, T);
+    const T* beside = COLUMN(1, const T);
+    const A times = beside ? load(*beside) : (A)factor;
+    EACH(i, table.sizes[blockIdx.y]) x[i] = store(load(x[i]) * times);
+}
+
+// For each array and block the sum of squares, or the largest absolute value
+KERNEL norm_parts(const Table table, A* parts, long long largest) {
+    const T* x = COLUMN(0, const T);
+    A total = 0;
+    EACH(i, table.sizes[blockIdx.y]) {
+        A v = load(x[i]);
+        total = largest ? larger(fabs(v), total) : total + v * v;
+    }
+    total = largest ? block_max(total) : block_sum(total);
+    if (threadIdx.x == 0) parts[blockIdx.y * gridDim.x + blockIdx.x] = total;
+}
+
+// The norm of each array, of the parts that its blocks have left
+KERNEL norms(const A* parts, T* out, long long count, long long largest) {
+    A total = 0;
+    IN_ROW(j, count) {
+        A part = parts[blockIdx.x * count + j];
+        total = largest ? larger(part, total) : total + part;
+    }
+    total = largest ? block_max(total) : sqrt(block_sum(total));
+    if (threadIdx.x == 0) out[blockIdx.x] = store(total);
+}

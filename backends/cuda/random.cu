@@ -29,11 +29,25 @@ __device__ inline double unit(unsigned u, unsigned v) {
     return ((u >> 5) * 67108864.0 + (v >> 6)) * (1.0 / 9007199254740992.0);
 }
 
+// A draw may be larger than the arrays that other kernels take.
+#undef EACH
+#define EACH(q, n) for (long long q = blockIdx.x * blockDim.x + threadIdx.x; q < (n); q += gridDim.x * blockDim.x)
+
+// Number q of the groups of V that a draw of n numbers is made of
+template <class X, int V> __device__ inline void put(X* out, long long n, long long q, const Some<X, V>& group) {
+    out += V * q;
+    n -= V * q;
+    if (n >= V) *(Some<X, V>*)out = group;
+    else
+        for (int i = 0; i < V; i++)
+            if (i < n) out[i] = group.v[i];
+}
+
 KERNEL words(unsigned* out, long long n, PLACE) {
     FROM_PLACE
     EACH(q, (n + 3) / 4) {
         Words r = philox(start + q, seed);
-        for (int i = 0; i < 4 && 4 * (long long)q + i < n; i++) out[4 * (long long)q + i] = r.w[i];
+        put<unsigned, 4>(out, n, q, {r.w[0], r.w[1], r.w[2], r.w[3]});
     }
 }
 
@@ -41,7 +55,7 @@ KERNEL uniform(float* out, long long n, PLACE) {
     FROM_PLACE
     EACH(q, (n + 3) / 4) {
         Words r = philox(start + q, seed);
-        for (int i = 0; i < 4 && 4 * (long long)q + i < n; i++) out[4 * (long long)q + i] = unit(r.w[i]);
+        put<float, 4>(out, n, q, {unit(r.w[0]), unit(r.w[1]), unit(r.w[2]), unit(r.w[3])});
     }
 }
 
@@ -49,8 +63,7 @@ KERNEL uniform_double(double* out, long long n, PLACE) {
     FROM_PLACE
     EACH(q, (n + 1) / 2) {
         Words r = philox(start + q, seed);
-        for (int i = 0; i < 2 && 2 * (long long)q + i < n; i++)
-            out[2 * (long long)q + i] = unit(r.w[2 * i], r.w[2 * i + 1]);
+        put<double, 2>(out, n, q, {unit(r.w[0], r.w[1]), unit(r.w[2], r.w[3])});
     }
 }
 
@@ -59,12 +72,14 @@ KERNEL normal(float* out, long long n, PLACE) {
     FROM_PLACE
     EACH(q, (n + 3) / 4) {
         Words r = philox(start + q, seed);
+        Some<float, 4> group;
+#pragma unroll
         for (int i = 0; i < 4; i += 2) {
-            float radius = sqrtf(-2 * logf(1 - unit(r.w[i]))), angle = 6.28318530717958647692f * unit(r.w[i + 1]);
-            long long at = 4 * (long long)q + i;
-            if (at < n) out[at] = radius * cosf(angle);
-            if (at + 1 < n) out[at + 1] = radius * sinf(angle);
+            float radius = sqrtf(-2 * logf(1 - unit(r.w[i]))), turns = 2 * unit(r.w[i + 1]);
+            group.v[i] = radius * cospif(turns);
+            group.v[i + 1] = radius * sinpif(turns);
         }
+        put(out, n, q, group);
     }
 }
 
@@ -72,10 +87,8 @@ KERNEL normal_double(double* out, long long n, PLACE) {
     FROM_PLACE
     EACH(q, (n + 1) / 2) {
         Words r = philox(start + q, seed);
-        double radius = sqrt(-2 * log(1 - unit(r.w[0], r.w[1]))), angle = 6.28318530717958647692 * unit(r.w[2], r.w[3]);
-        long long at = 2 * (long long)q;
-        out[at] = radius * cos(angle);
-        if (at + 1 < n) out[at + 1] = radius * sin(angle);
+        double radius = sqrt(-2 * log(1 - unit(r.w[0], r.w[1]))), turns = 2 * unit(r.w[2], r.w[3]);
+        put<double, 2>(out, n, q, {radius * cospi(turns), radius * sinpi(turns)});
     }
 }
 
@@ -85,10 +98,13 @@ KERNEL integers(long long* out, long long n, PLACE, long long low,
     FROM_PLACE
     EACH(q, (n + 1) / 2) {
         Words r = philox(start + q, seed);
-        for (int i = 0; i < 2 && 2 * (long long)q + i < n; i++) {
+        Some<long long, 2> group;
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
             unsigned long long u = (unsigned long long)r.w[2 * i] << 32 | r.w[2 * i + 1];
-            out[2 * (long long)q + i] = low + (long long)(range ? __umul64hi(u, range) : u);
+            group.v[i] = low + (long long)(range ? __umul64hi(u, range) : u);
         }
+        put(out, n, q, group);
     }
 }
 
@@ -97,7 +113,9 @@ KERNEL dropout_mask(T* out, long long n, PLACE, double p, double scale) {
     FROM_PLACE
     EACH(q, (n + 3) / 4) {
         Words r = philox(start + q, seed);
-        for (int i = 0; i < 4 && 4 * (long long)q + i < n; i++)
-            out[4 * (long long)q + i] = store(unit(r.w[i]) >= (float)p ? (A)scale : (A)0);
+        Some<T, 4> group;
+#pragma unroll
+        for (int i = 0; i < 4; i++) group.v[i] = store(unit(r.w[i]) >= (float)p ? (A)scale : (A)0);
+        put(out, n, q, group);
     }
 }

@@ -21,7 +21,7 @@ template <int M, int N, int TM, int TN> struct Plain {
     __device__ void multiply(const Word* a, const Word* b) {
         a += threadIdx.x / ACROSS * 4;
         b += threadIdx.x % ACROSS * 4;
-#pragma unroll
+#pragma unroll(TM * TN < 64 ? BK : 2)  // more at once than registers last for
         for (int k = 0; k < BK; k++) {
             Four p[TM / 4], q[TN / 4];
 #pragma unroll

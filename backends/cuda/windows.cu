@@ -1,6 +1,9 @@
 // Windows over arrays that lie as (C, D, H, W, N); see backends/windows.py. Fewer spatial axes have size 1 in front.
-// Every kernel gathers: one thread for each result, so that nothing is added up in an order that chance decides. All
-// arithmetic on places is in 32 bits, where a division costs half of what it does in 64.
+// Every kernel gathers: one thread for V results, which are neighbours in the batch, so that nothing is added up in an
+// order that chance decides. `n` and `total` count such groups. All arithmetic on places is in 32 bits, where a division
+// costs half of what it does in 64.
+
+#include "windows.cuh"
 
 struct Windows { int spatial[3], size[3], stride[3], padding[3], dilation[3], count[3]; };
 
@@ -16,111 +19,123 @@ __device__ inline void digits(unsigned i, const int* sizes, unsigned n, int* at,
 }
 
 __device__ inline unsigned place(unsigned c, const int* sizes, const int* at, unsigned n, unsigned inner) {
-    return (((c * sizes[0] + at[0]) * sizes[1] + at[1]) * sizes[2] + at[2]) * n + inner;
+    return (c * sizes[0] * sizes[1] * sizes[2] + number(sizes, at)) * n + inner;
 }
-
-// Where element k of window o lies; false outside the array
-__device__ inline bool inside(const Windows& w, const int* o, const int* k, int* at) {
-    for (int d = 0; d < 3; d++) {
-        at[d] = o[d] * w.stride[d] - w.padding[d] + k[d] * w.dilation[d];
-        if (at[d] < 0 || at[d] >= w.spatial[d]) return false;
-    }
-    return true;
-}
-
-// The window of which element k lies at a place; false if there is none
-__device__ inline bool window_at(const Windows& w, const int* at, const int* k, int* o) {
-    for (int d = 0; d < 3; d++) {
-        int from = at[d] + w.padding[d] - k[d] * w.dilation[d];
-        if (from < 0 || from % w.stride[d]) return false;
-        o[d] = from / w.stride[d];
-        if (o[d] >= w.count[d]) return false;
-    }
-    return true;
-}
-
-#define ELEMENTS(k, w)                                 \
-    for (k[0] = 0; k[0] < w.size[0]; k[0]++)           \
-        for (k[1] = 0; k[1] < w.size[1]; k[1]++)       \
-            for (k[2] = 0; k[2] < w.size[2]; k[2]++)
 
 // (C, *spatial, N) to (C, *size, *count, N)
-KERNEL unfold(const T* x, T* out, long long total, long long n, const Windows w) {
+template <class X> __device__ void unfold(const X* x, X* out, long long total, unsigned n, const Windows& w) {
     EACH(i, total) {
-        int o[3], k[3], at[3], inner;
+        int o[3], k[3], at[3], inner, none;
         unsigned rest, c;
-        digits(i, w.count, (unsigned)n, o, &inner, &rest);
-        int none;
+        digits(i, w.count, n, o, &inner, &rest);
         digits(rest, w.size, 1, k, &none, &c);
-        out[i] = inside(w, o, k, at) ? x[place(c, w.spatial, at, (unsigned)n, inner)] : store(0);
+        const X zero = {};
+        out[i] = inside(w, w.spatial, o, k, at) ? x[place(c, w.spatial, at, n, inner)] : zero;
     }
 }
 
 // The adjoint of unfold
-KERNEL fold(const T* columns, T* out, long long total, long long n, const Windows w) {
+template <int V> __device__ void fold(const Some<T, V>* columns, Some<T, V>* out, long long total, unsigned n,
+                                      const Windows& w) {
     EACH(i, total) {
         int at[3], k[3], o[3], inner;
         unsigned c;
-        digits(i, w.spatial, (unsigned)n, at, &inner, &c);
-        A sum = 0;
-        ELEMENTS(k, w) if (window_at(w, at, k, o))
-            sum += load(columns[place(place(c, w.size, k, 1, 0), w.count, o, (unsigned)n, inner)]);
-        out[i] = store(sum);
+        digits(i, w.spatial, n, at, &inner, &c);
+        A sums[V] = {};
+        OVER(w, w.count, at, o, k) {
+            Some<T, V> x = columns[place(place(c, w.size, k, 1, 0), w.count, o, n, inner)];
+            for (int v = 0; v < V; v++) sums[v] += load(x.v[v]);
+        }
+        Some<T, V> result;
+        for (int v = 0; v < V; v++) result.v[v] = store(sums[v]);
+        out[i] = result;
     }
 }
 
 // The largest element of each window and its number in the window: the first of equals, NaN before all
-KERNEL max_windows(const T* x, T* out, int* which, long long total, long long n, const Windows w) {
+template <int V> __device__ void max_windows(const Some<T, V>* x, Some<T, V>* out, Some<int, V>* which, long long total,
+                                             unsigned n, const Windows& w) {
     EACH(i, total) {
-        int o[3], k[3], at[3], inner, number = 0, chosen = -1;
+        int o[3], k[3], at[3], inner;
         unsigned c;
-        digits(i, w.count, (unsigned)n, o, &inner, &c);
-        A top = -largest();
-        ELEMENTS(k, w) {
-            if (inside(w, o, k, at)) {
-                A value = load(x[place(c, w.spatial, at, (unsigned)n, inner)]);
-                if (chosen < 0 || value > top || (value != value && top == top)) {
-                    top = value;
-                    chosen = number;
+        digits(i, w.count, n, o, &inner, &c);
+        bool first = true;
+        A tops[V];
+        Some<T, V> result;
+        Some<int, V> chosen = {};
+        for (int v = 0; v < V; v++) tops[v] = -largest();
+        ELEMENTS(k, w) if (inside(w, w.spatial, o, k, at)) {
+            Some<T, V> values = x[place(c, w.spatial, at, n, inner)];
+            for (int v = 0; v < V; v++) {
+                A value = load(values.v[v]);
+                if (first || value > tops[v] || (value != value && tops[v] == tops[v])) {
+                    tops[v] = value;
+                    chosen.v[v] = number(w.size, k);
                 }
             }
-            number++;
+            first = false;
         }
-        out[i] = store(top);
-        which[i] = chosen < 0 ? 0 : chosen;
+        for (int v = 0; v < V; v++) result.v[v] = store(tops[v]);
+        out[i] = result;
+        which[i] = chosen;
     }
 }
 
 // The sum of each window, or with `which` only of the element of that number
-KERNEL sum_windows(const T* x, const int* which, T* out, long long total, long long n, const Windows w) {
+template <int V> __device__ void sum_windows(const Some<T, V>* x, const Some<int, V>* which, Some<T, V>* out,
+                                             long long total, unsigned n, const Windows& w) {
     EACH(i, total) {
-        int o[3], k[3], at[3], inner, number = 0;
+        int o[3], k[3], at[3], inner;
         unsigned c;
-        digits(i, w.count, (unsigned)n, o, &inner, &c);
-        A sum = 0;
-        ELEMENTS(k, w) {
-            if ((!which || which[i] == number) && inside(w, o, k, at))
-                sum += load(x[place(c, w.spatial, at, (unsigned)n, inner)]);
-            number++;
+        digits(i, w.count, n, o, &inner, &c);
+        A sums[V] = {};
+        Some<T, V> result;
+        Some<int, V> chosen = {};
+        if (which) chosen = which[i];
+        ELEMENTS(k, w) if (inside(w, w.spatial, o, k, at)) {
+            Some<T, V> values = x[place(c, w.spatial, at, n, inner)];
+            for (int v = 0; v < V; v++)
+                if (!which || chosen.v[v] == number(w.size, k)) sums[v] += load(values.v[v]);
         }
-        out[i] = store(sum);
+        for (int v = 0; v < V; v++) result.v[v] = store(sums[v]);
+        out[i] = result;
     }
 }
 
 // The adjoint of sum_windows
-KERNEL spread_windows(const T* g, const int* which, T* out, long long total, long long n, const Windows w) {
+template <int V> __device__ void spread_windows(const Some<T, V>* g, const Some<int, V>* which, Some<T, V>* out,
+                                                long long total, unsigned n, const Windows& w) {
     EACH(i, total) {
-        int at[3], k[3], o[3], inner, number = 0;
+        int at[3], k[3], o[3], inner;
         unsigned c;
-        digits(i, w.spatial, (unsigned)n, at, &inner, &c);
-        A sum = 0;
-        ELEMENTS(k, w) {
-            if (window_at(w, at, k, o)) {
-                unsigned from = place(c, w.count, o, (unsigned)n, inner);
-                if (!which || which[from] == number) sum += load(g[from]);
-            }
-            number++;
+        digits(i, w.spatial, n, at, &inner, &c);
+        A sums[V] = {};
+        Some<T, V> result;
+        Some<int, V> chosen = {};
+        OVER(w, w.count, at, o, k) {
+            unsigned from = place(c, w.count, o, n, inner);
+            Some<T, V> slopes = g[from];
+            if (which) chosen = which[from];
+            for (int v = 0; v < V; v++)
+                if (!which || chosen.v[v] == number(w.size, k)) sums[v] += load(slopes.v[v]);
         }
-        out[i] = store(sum);
+        for (int v = 0; v < V; v++) result.v[v] = store(sums[v]);
+        out[i] = result;
     }
 }
+
+#define SIZES long long total, long long n, const Windows w
+typedef Some<T, 1> One;
+typedef Some<T, 4> Four;
+typedef Some<int, 1> Number;
+typedef Some<int, 4> Numbers;
+KERNEL unfold_1(const One* x, One* out, SIZES) { unfold(x, out, total, n, w); }
+KERNEL unfold_4(const Four* x, Four* out, SIZES) { unfold(x, out, total, n, w); }
+KERNEL fold_1(const One* x, One* out, SIZES) { fold(x, out, total, n, w); }
+KERNEL fold_4(const Four* x, Four* out, SIZES) { fold(x, out, total, n, w); }
+KERNEL max_windows_1(const One* x, One* out, Number* which, SIZES) { max_windows(x, out, which, total, n, w); }
+KERNEL max_windows_4(const Four* x, Four* out, Numbers* which, SIZES) { max_windows(x, out, which, total, n, w); }
+KERNEL sum_windows_1(const One* x, const Number* which, One* out, SIZES) { sum_windows(x, which, out, total, n, w); }
+KERNEL sum_windows_4(const Four* x, const Numbers* which, Four* out, SIZES) { sum_windows(x, which, out, total, n, w); }
+KERNEL spread_windows_1(const One* g, const Number* which, One* out, SIZES) { spread_windows(g, which, out, total, n, w); }
+KERNEL spread_windows_4(const Four* g, const Numbers* which, Four* out, SIZES) { spread_windows(g, which, out, total, n, w); }

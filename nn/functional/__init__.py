@@ -56,6 +56,7 @@ from autograd import (
     triplet_margin_loss,
 )
 from autograd import im2col as unfold
+from autograd.observe import expecting_tensors as _expecting_tensors
 
 from . import activation as _activation
 from . import arrange as _arrange
@@ -135,3 +136,10 @@ __all__ += _embedding.__all__
 __all__ += _grid.__all__
 __all__ += _loss.__all__
 __all__ += _unpool.__all__
+
+for _part in (_activation, _arrange, _attention, _dropout, _embedding, _grid, _loss, _unpool):
+    for _name in _part.__all__:
+        _function = getattr(_part, _name)
+        if _function.__module__ == _part.__name__ and _name != "relu":  # that is as short as the call around it
+            globals()[_name] = _expecting_tensors(_function)
+            globals()[_name].__module__ = __name__  # where pickle finds it

@@ -146,9 +146,13 @@ def _attention(g: Graph, step: Step) -> str:
     axes = list(range(step.inputs[1].ndim))
     turned = g.node("Transpose", [key], perm=[*axes[:-2], axes[-1], axes[-2]])
     scores = g.node("Mul", [g.node("MatMul", [query, turned]), _number(g, step.attrs["scale"], step)])
-    if mask:  # which lies as the operator's scores do, keys by queries
-        axes = list(range(step.inputs[3].ndim))
-        scores = g.node("Add", [scores, g.node("Transpose", [mask], perm=[*axes[:-2], axes[-1], axes[-2]])])
+    if mask and step.inputs[3].dtype == np.bool_:
+        scores = g.node("Where", [mask, scores, _number(g, -math.inf, step)])
+    elif mask:
+        scores = g.node("Add", [scores, mask])
+    if step.attrs.get("causal"):
+        seen = g.node("Trilu", [g.node("Equal", [scores, scores])], upper=0)  # of whatever size the scores have
+        scores = g.node("Where", [seen, scores, _number(g, -math.inf, step)])
     return str(g.node("MatMul", [g.node("Softmax", [scores], axis=-1), value]))
 
 

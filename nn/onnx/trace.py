@@ -10,7 +10,7 @@ import autograd
 from autograd import Tensor
 from autograd.observe import Observer
 
-from ..module import Module
+from ..module import Module, evaluating
 
 
 @dataclass
@@ -86,12 +86,6 @@ def flat(value: Any) -> list[Any]:
 
 def run(model: Module, args: tuple[Any, ...], whole: Any) -> tuple[Trace, list[Tensor]]:
     """Run the model once in evaluation mode, unrecorded, and say what it did and what it returned."""
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with autograd.no_grad(), Trace(whole) as trace:
-            outputs = flat(model(*args))
-    finally:
-        for module, was in training.items():
-            module.training = was
+    with evaluating(model), autograd.no_grad(), Trace(whole) as trace:
+        outputs = flat(model(*args))
     return trace, [trace.current(x) for x in outputs]

@@ -13,7 +13,7 @@ import autograd
 from autograd import GradScaler, Tensor
 
 from ..metrics import MeanMetric
-from ..module import Module
+from ..module import Module, evaluating
 from ..optim.lr_scheduler import ReduceLROnPlateau
 from ..optim.optimizer import Optimizer
 from ..utils.clip_grad import clip_grad_norm_, clip_grad_value_
@@ -294,15 +294,9 @@ def evaluate(
     for metric in measures.values():
         metric.reset()
     run, place = step or _step(criterion), _device(model)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with autograd.no_grad():
-            for batch in loader:
-                _run(run, model, _moved(batch, place), measures)
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(model), autograd.no_grad():
+        for batch in loader:
+            _run(run, model, _moved(batch, place), measures)
     results = _computed(measures)
     if criterion is None and step is None:
         del results["loss"]

@@ -35,9 +35,7 @@ def get_total_norm(
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not tensors:
         return autograd.tensor(0.0)
-    device = tensors[0].device
-    norms = [autograd.linalg.vector_norm(x.detach(), norm_type).to(device) for x in tensors]
-    total = autograd.linalg.vector_norm(autograd.stack(norms), norm_type)
+    total = autograd.linalg.vector_norm(autograd.norms(tensors, norm_type), norm_type)
     if error_if_nonfinite and not bool(autograd.isfinite(total)):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections import deque
 
 import numpy as np
@@ -771,3 +772,31 @@ def test_what_a_replay_would_not_do_is_refused():
                     captured(dict(given) if isinstance(given, dict) else given)
             finally:
                 autograd.set_grad_enabled(True)
+
+
+def test_what_a_step_closes_over_is_followed_out_of_the_collectors_sight():
+    """Servers freeze what is there before they fork; `gc.get_referrers` finds nothing of it."""
+
+    def make(by):
+        def step(x):
+            return x * by
+
+        def set_by(value):
+            nonlocal by
+            by = value
+
+        return step, set_by
+
+    step, set_by = make(2.0)
+    _, other = make(2.0)
+    gc.freeze()
+    try:
+        captured = autograd.capture(step)
+        x = data(3)
+        assert seen(captured(x)) == seen(captured(x)) == seen(x * 2.0)
+        other(5.0)
+        assert seen(captured(x)) == seen(x * 2.0) and captured.traces == 1
+        set_by(3.0)
+        assert seen(captured(x)) == seen(x * 3.0) and captured.traces == 2
+    finally:
+        gc.unfreeze()

@@ -187,11 +187,11 @@ def test_nothing_to_draw(what):
 
 def test_a_long_chain_needs_no_recursion():
     y = autograd.tensor(1.0, requires_grad=True)
-    for _ in range(100_000):
+    for _ in range(20_000):
         y = y * 1.0
     graph = autograd.graph(y)
-    assert len(graph.operators) == 100_000 and graph[0].kind == "leaf"
-    assert "99,942 operators: mul × 99,942" in str(graph) and graph.source.count("->") == 59
+    assert len(graph.operators) == 20_000 and graph[0].kind == "leaf"
+    assert "19,942 operators: mul × 19,942" in str(graph) and graph.source.count("->") == 59
 
 
 def test_every_device(device):

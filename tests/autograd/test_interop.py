@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -182,6 +184,32 @@ def test_a_program_on_the_second_device(second):
         optimizer.step()
     places = [loss, second.grad, *model.parameters(), *model.buffers(), *[p.grad for p in model.parameters()]]
     assert {str(x.device) for x in places} == {"standin:1"}
+
+
+def _gradient(x):
+    loss = (x * x).sum()
+    backends.backend("standin").use_device(0)
+    loss.backward()
+    return x.grad
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: autograd.arange(1.0, 7.0, device="standin:1"),
+        lambda x: autograd.linspace(0, 1, 5, device="standin:1"),
+        lambda x: autograd.eye(3, device="standin:1"),
+        lambda x: autograd.triu_indices(3, 3, device="standin:1"),
+        lambda x: autograd.randperm(5, device="standin:1"),
+        lambda x: copy.deepcopy(x),
+        lambda x: autograd.grad(autograd.ones((), device="standin:1", requires_grad=True) * 1, [x], allow_unused=True,
+                                materialize_grads=True)[0],
+        _gradient,
+    ],
+)  # fmt: skip
+def test_what_is_made_lies_where_it_should(make, second):
+    backends.backend("standin").use_device(0)  # where the program has computed last
+    assert make(second).device == "standin:1"
 
 
 def test_a_captured_step_on_the_second_device(second):

@@ -102,3 +102,56 @@ def test_numpys_words_beside_pytorchs():
     assert x.sum(axis=1, keepdims=True).shape == (2, 1) and autograd.cat([x, x], axis=1).shape == (2, 6)
     with pytest.raises(TypeError, match="axis and dim are the same"):
         x.sum(axis=0, dim=1)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("density", [False, True])
+def test_histogram(dtype, density, device):
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((2, 5, 8)).astype(dtype)
+    x[0, :4] = -1.0, 0.5, 1.0, np.nan
+    edges = np.array([-1.0, -0.25, 0.5, 1.0], dtype)
+    whole = np.nan_to_num(x)
+    for values, bins, options in (
+        (whole, 7, {}),
+        (x, 4, {"range": (-1.0, 1.0)}),
+        (x, edges, {}),
+        (whole * 0 + 3, 3, {}),
+        (x[:0], 2, {}),
+    ):
+        for weighted in (False, True):
+            w = np.abs(weight)[: len(values)] if weighted else None
+            theirs = torch.histogram(
+                torch.tensor(values),
+                torch.tensor(bins) if bins is edges else bins,
+                weight=None if w is None else torch.tensor(w),
+                density=density,
+                **options,
+            )
+            with np.errstate(invalid="ignore"):  # of nothing, the density is 0 / 0
+                ours = autograd.histogram(
+                    autograd.tensor(values, requires_grad=True),
+                    autograd.tensor(bins) if bins is edges else bins,
+                    weight=None if w is None else autograd.tensor(w),
+                    density=density,
+                    **options,
+                )
+            assert ours.hist.dtype == dtype and not ours.hist.requires_grad and ours.bin_edges.device == device
+            for a, b in zip(ours, theirs):
+                np.testing.assert_allclose(a.cpu().numpy(), b.numpy(), rtol=1e-5)
+
+
+def test_histograms_that_there_are_none_of():
+    x = autograd.tensor([1.0, 2.0])
+    for bins, options, message in (
+        (0, {}, "no 0 intervals"),
+        (2, {"range": (1.0, 0.0)}, "between 1.0 and 0.0"),
+        (2, {"range": (0.0, float("nan"))}, "and nan"),
+        (2, {"weight": autograd.ones(3)}, r"weight must be float32\[2\] as input, not float32\[3\]"),
+        (autograd.ones(1), {}, r"edges must be .* not float32\[1\]"),
+        (autograd.ones(3, dtype=autograd.float64), {}, "not float64"),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            autograd.histogram(x, bins, **options)
+    with pytest.raises(RuntimeError, match="histogram: not implemented for int64"):
+        autograd.histogram(autograd.tensor([1]), 2)

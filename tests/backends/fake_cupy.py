@@ -13,11 +13,13 @@ import atexit
 import contextlib
 import ctypes
 import operator
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import types
+import warnings
 import weakref
 from typing import Any
 
@@ -32,17 +34,29 @@ from . import emulator
 class ndarray(np.ndarray):  # noqa: N801  (CuPy's name)
     """An array of the fake."""
 
-    _own = False
+    _of: Any = None  # of a view, the array that has its memory
 
     def __array_finalize__(self, parent: Any) -> None:
-        self._own = False
+        self._of = getattr(parent, "_of", None) if getattr(parent, "_of", None) is not None else parent
+        if not isinstance(self._of, ndarray):
+            self._of = None
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
-        if ufunc is np.add and method == "reduce" and self.dtype == np.float16 and "dtype" not in options:
-            summed = launched(np.add.reduce, (bare(self),), {**options, "dtype": np.float32})
-            return summed.astype(np.float16)  # as CuPy does
+        if ufunc in (np.add, np.multiply) and method == "reduce" and options.get("dtype") is None:
+            assert not is_half(self), "CuPy sums float16 in float16 where rows lie in order: give a dtype"
+        if ufunc is np.matmul and self.dtype == np.float16:
+            assert 1 < inputs[0].size // inputs[0].shape[-1] * inputs[1].size // inputs[0].shape[-1], "as above"
         function, operands = getattr(ufunc, method), tuple([bare(x) for x in inputs])
+        if method == "__call__":
+            types_ = tuple([getattr(x, "dtype", np.dtype(type(x))) for x in operands])
+            weak = tuple([float if type(x) is float else False for x in operands])
+            if (half := _functions[ufunc]._routine_cache.get((types_, weak))) is not None:
+                operands = tuple([x if hasattr(x, "dtype") else np.array(x, half) for x in operands])
+        if method == "__call__" and ufunc in _ROUGH and np.result_type(*operands).kind == "f":
+            function = _ROUGH[ufunc]
         if method == "at":
+            if inputs[0].dtype.name not in "int32 int64 float16 float32 float64 uint32 uint64".split():
+                raise TypeError("cupy.add.at only supports int32, int64, float16, float32, float64, uint32, uint64")
             return writes(function, operands, operands[:1])
         if out is None:
             return launched(function, operands, options)
@@ -54,30 +68,41 @@ class ndarray(np.ndarray):  # noqa: N801  (CuPy's name)
         raise TypeError(f"numpy.{function.__name__} was called with an array of CuPy's")
 
     def __getitem__(self, index: Any) -> Any:
-        part = launched(operator.getitem, (bare(self), bare(index)))
-        part._of = self  # as a view of CuPy's holds the array that has its memory
-        return part
+        return launched(operator.getitem, (bare(self), bare(index)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         writes(operator.setitem, (bare(self), bare(index), bare(value)), (bare(self),))
 
     def argmax(self, *args: Any) -> Any:
-        return launched(np.ndarray.argmax, (bare(self), *args))
+        return launched(np.ndarray.argmax, (bare(self.with_axes()), *args))
 
     def argmin(self, *args: Any) -> Any:
-        return launched(np.ndarray.argmin, (bare(self), *args))
+        return launched(np.ndarray.argmin, (bare(self.with_axes()), *args))
 
     def cumsum(self, *args: Any) -> Any:
-        return launched(np.ndarray.cumsum, (bare(self), *args))
+        assert not is_half(self), "CuPy adds up float16 in float16, and its kernel for bfloat16 does not compile"
+        return launched(np.ndarray.cumsum, (bare(self.with_axes()), *args))
 
     def cumprod(self, *args: Any) -> Any:
-        return launched(np.ndarray.cumprod, (bare(self), *args))
+        assert not is_half(self), "as above"
+        return launched(np.ndarray.cumprod, (bare(self.with_axes()), *args))
+
+    def with_axes(self) -> Any:
+        """The array, which must have an axis for CuPy to go along."""
+        if not self.ndim:
+            raise np.exceptions.AxisError(0, 0)
+        return self
 
     def reshape(self, *shape: Any, **options: Any) -> Any:
         return launched(np.ndarray.reshape, (bare(self), *shape), options)
 
     def ravel(self) -> Any:
         return self.reshape(-1)
+
+    def transpose(self, *axes: Any) -> Any:
+        return launched(np.ndarray.transpose, (bare(self), *axes))
+
+    T = property(transpose)
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
         if not copy and self.dtype == dtype:
@@ -105,11 +130,11 @@ class ndarray(np.ndarray):  # noqa: N801  (CuPy's name)
 
     @property
     def base(self) -> Any:
-        return None if self._own else _root(self)
+        return self._of
 
     @property
     def data(self) -> Any:
-        return types.SimpleNamespace(ptr=self.ctypes.data, mem=_root(self))
+        return types.SimpleNamespace(ptr=self.ctypes.data, mem=_memory(_root(self)))
 
     @property
     def device(self) -> Any:
@@ -148,9 +173,33 @@ def allow_synchronize(allow: bool) -> Any:
 def _root(x: np.ndarray) -> np.ndarray:
     """The array that owns the memory."""
     base = np.ndarray.base.__get__(x)
-    while base is not None:
+    while isinstance(base, np.ndarray):
         x, base = base, np.ndarray.base.__get__(base)
     return x
+
+
+_owners: weakref.WeakValueDictionary[int, ndarray] = weakref.WeakValueDictionary()
+_memories: dict[int, Any] = {}
+
+
+def _memory(root: np.ndarray) -> Any:
+    """What stands for the memory of an array: how many views there are cannot be seen from it, as CuPy's views share a
+    pointer to it."""
+    key = id(root)
+    if key not in _memories:
+        _memories[key] = object(), weakref.ref(root, lambda gone: _memories.pop(key, None))
+    return _memories[key][0]
+
+
+_ROUGH = {  # how CuPy divides floats
+    np.floor_divide: lambda x, y: np.floor(np.divide(x, y)),
+    np.remainder: lambda x, y: x - np.floor(np.divide(x, y)) * y,
+}
+
+
+def is_half(x: Any) -> bool:
+    """Whether an array holds float16 or bfloat16."""
+    return x.dtype.itemsize == 2 and x.dtype.kind in "fV"
 
 
 def bare(x: Any) -> Any:
@@ -169,7 +218,8 @@ def dressed(x: Any) -> Any:
     if isinstance(x, (np.ndarray, np.generic)):
         array = np.asarray(x)
         made = array.view(ndarray)
-        made._own = array.base is None
+        owner = _owners.setdefault(id(_root(array)), made)
+        made._of = None if owner is made else owner
         alive[id(made)] = made
         return made
     if isinstance(x, (tuple, list)):
@@ -207,7 +257,10 @@ def array(data: Any, dtype: Any = None, blocking: bool = False) -> Any:
         return launched(np.array, (bare(data), dtype))
     if np.ndim(data) and pinned_allocators:
         pinned_allocators[-1](1)  # CuPy copies from there
-    return dressed(np.array(data, dtype))
+    made = np.array(data, dtype)
+    if made.dtype.kind in "OSUMm":
+        raise ValueError(f"Unsupported dtype {made.dtype}")
+    return dressed(made)
 
 
 def asnumpy(x: Any) -> Any:
@@ -223,6 +276,7 @@ class RawModule:
         assert all([isinstance(option, str) for option in options])
 
     def get_function(self, name: str) -> Any:
+        open(os.devnull).close()  # CuPy looks on the disk first
         launch = emulator.emulate(self.code, self.options, name)
 
         def call(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
@@ -294,6 +348,9 @@ class Stream:
     def wait_event(self, event: Any) -> None:
         pass
 
+    def synchronize(self) -> None:
+        assert now.tape is None
+
 
 class Event:
     """What a stream has done, here at once."""
@@ -309,15 +366,30 @@ streams = [Stream(ptr=1)]
 
 
 class MemoryPool:
-    """A pool of its own; all that is taken from it is for the graph that is recorded."""
+    """A pool of its own; all that is taken from it is for the graph that is recorded.
 
-    recorded = 0
+    As CuPy's it keeps what is freed, and for good if nobody asks for it: `lost` is what dead pools have kept."""
+
+    lost = recorded = 0
+
+    def __init__(self) -> None:
+        self.bytes: int | None = None
 
     def malloc(self, size: int) -> Any:
         return types.SimpleNamespace(ptr=4096)
 
     def total_bytes(self) -> int:
-        return self.recorded
+        if self.bytes is None:
+            self.bytes, MemoryPool.recorded = MemoryPool.recorded, 0
+        return self.bytes
+
+    used_bytes = total_bytes
+
+    def free_all_blocks(self) -> None:
+        self.bytes = 0
+
+    def __del__(self) -> None:
+        MemoryPool.lost += self.total_bytes()
 
 
 class Device:
@@ -359,6 +431,7 @@ pool = types.SimpleNamespace(
 runtime = types.SimpleNamespace(
     getDeviceCount=lambda: 1,
     getDevice=lambda: 0,
+    deviceSynchronize=lambda: None,
     memGetInfo=lambda: (3 << 30, 80 << 30),
     driverGetVersion=lambda: 13000,
     runtimeGetVersion=lambda: 13000,
@@ -390,9 +463,33 @@ cuda = module(
     set_pinned_memory_allocator=pinned_allocators.append,
 )
 made = {name: lifted(getattr(np, name)) for name in (
-    "arange argsort argwhere ascontiguousarray broadcast_to cumsum einsum empty empty_like expand_dims eye flip full "
-    "ones searchsorted tril triu where zeros zeros_like"
+    "arange argwhere ascontiguousarray broadcast_to empty empty_like expand_dims eye flip full ones searchsorted tril "
+    "triu zeros zeros_like"
 ).split()}  # fmt: skip
+
+
+def _argsort(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    if x.dtype.kind == "V":
+        raise NotImplementedError("Sorting arrays with dtype 'bfloat16' is not supported")
+    return np.argsort(np.atleast_1d(x), axis, kind="stable")
+
+
+def _einsum(equation: str, *operands: np.ndarray) -> np.ndarray:
+    assert not any([is_half(x) for x in operands]), "CuPy sums float16 in float16, and has no stacks of bfloat16"
+    return np.einsum(equation, *operands)
+
+
+def _as_float(function: Any) -> Any:
+    """A function of `cupyx.scipy.special`, which has loops for float32 and float64, and float16 goes to float64."""
+    return lifted(lambda x: function(x.astype({"float16": "d", "bfloat16": "f"}.get(x.dtype.name, x.dtype))))
+
+
+def _where(condition: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    chosen = np.where(condition, x, y)
+    return chosen.astype("f") if chosen.dtype.kind == "V" else chosen  # which has no loop for bfloat16
+
+
+made |= {"argsort": lifted(_argsort), "einsum": lifted(_einsum), "where": lifted(_where)}
 
 
 def concatenate(arrays: Any, axis: int = 0) -> Any:
@@ -402,12 +499,30 @@ def concatenate(arrays: Any, axis: int = 0) -> Any:
 
 
 made["concatenate"] = concatenate
-ufuncs = {name: getattr(np, name) for name in dir(np) if isinstance(getattr(np, name), np.ufunc)}
+
+
+class ufunc:  # noqa: N801  (CuPy's name)
+    """NumPy's function, with the table of the types it has computed in."""
+
+    def __init__(self, function: Any) -> None:
+        self.function, self._routine_cache = function, {}
+        self._ops = types.SimpleNamespace(_guess_routine_from_in_types=lambda given: given[0])
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.function(*args, **options)
+
+    def at(self, *args: Any) -> None:
+        self.function.at(*args)
+
+
+_functions = {f: ufunc(f) for f in vars(np).values() if isinstance(f, np.ufunc)}
+ufuncs = {name: _functions[f] for name, f in vars(np).items() if isinstance(f, np.ufunc)}
 cupy = module(
     "cupy",
     **ufuncs,
     **made,
     __version__="14.2.0",
+    __file__=__file__,
     is_fake=True,
     cuda=cuda,
     ndarray=ndarray,
@@ -426,15 +541,19 @@ cupy = module(
         name: lifted(getattr(np.linalg, name)) for name in ("slogdet", "inv", "solve", "cholesky", "svd", "eigh", "qr")
     }),
 )  # fmt: skip
+
+
+def _set_compute_type(dtype: str, kind: int) -> None:
+    if kind == 7 and int(cuda.Device().compute_capability) < 80:
+        warnings.warn("COMPUTE_TYPE_TF32 is only available on GPUs with compute capability 8.0 or higher", stacklevel=2)
+
+
 core = module("cupy._core", set_compute_type=lambda *args: None)
 core.syncdetect = module("cupy._core.syncdetect", _declare_synchronize=declare_synchronize)
 core._routines_linalg = module(
-    "cupy._core._routines_linalg",
-    COMPUTE_TYPE_TF32=7,
-    COMPUTE_TYPE_DEFAULT=1,
-    set_compute_type=lambda dtype, kind: np.dtype(dtype),
+    "cupy._core._routines_linalg", COMPUTE_TYPE_TF32=7, COMPUTE_TYPE_DEFAULT=1, set_compute_type=_set_compute_type
 )
-special = module("cupyx.scipy.special", erf=lifted(numpy_special.erf), erfc=lifted(numpy_special.erfc))
+special = module("cupyx.scipy.special", erf=_as_float(numpy_special.erf), erfc=_as_float(numpy_special.erfc))
 linalg = module(
     "cupyx.scipy.linalg",
     solve_triangular=lambda a, b, lower, unit_diagonal: dressed(
@@ -468,6 +587,7 @@ static void write(void* p, int type, long long i, double x) {
     else { float f = x; unsigned v; memcpy(&v, &f, 4); ((unsigned short*)p)[i] = (v + 0x7fff + (v >> 16 & 1)) >> 16; }
 }
 static int told = 0;
+extern "C" int has_workspace() { return told == 2; }  // of its own, and not cuBLAS's
 extern "C" int cublasCreate_v2(void** handle) { *handle = &told; return 0; }
 extern "C" int cublasSetStream_v2(void* handle, void* stream) { told = 1; return handle != &told; }
 extern "C" int cublasSetWorkspace_v2(void* handle, void* at, size_t size) {
@@ -478,7 +598,7 @@ extern "C" int cublasGemmStridedBatchedEx(
     void* handle, int transa, int transb, int m, int n, int k, const void* alpha,
     const void* A, int Atype, int lda, long long strideA, const void* B, int Btype, int ldb, long long strideB,
     const void* beta, void* C, int Ctype, int ldc, long long strideC, int batchCount, int computeType, int algo) {
-    if (handle != &told || told != 2 || algo != -1) return 7;
+    if (handle != &told || told < 1 || algo != -1) return 7;
     if (computeType != (Ctype == 1 ? 70 : 68) && !(Ctype == 0 && computeType == 77)) return 15;
     bool wide = computeType == 70;
     double one = wide ? *(double*)alpha : *(float*)alpha, zero = wide ? *(double*)beta : *(float*)beta;
@@ -503,7 +623,6 @@ with open(f"{folder}/cublas.cpp", "w") as file:
 subprocess.run(
     ["g++", "-O1", "-shared", "-fPIC", "-Wl,-soname,libcublas.so.13", "cublas.cpp"], cwd=folder, check=True
 )  # fmt: skip
-ctypes.CDLL(f"{folder}/a.out")  # as CuPy does, so that it is found by its name
 
 
 class Library:
@@ -515,15 +634,29 @@ class Library:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loaded, name)
 
+    def cublasCreate_v2(self, *args: Any) -> int:  # noqa: N802
+        assert now.tape is None, "cuBLAS waits when it makes a handle"
+        return self._loaded.cublasCreate_v2(*args)
+
     def cublasGemmStridedBatchedEx(self, *args: Any) -> int:  # noqa: N802  (cuBLAS's name)
         if now.tape is not None:
+            assert self._loaded.has_workspace(), "a graph keeps an address that others use too"
             now.tape.launches.append(lambda sources: self._loaded.cublasGemmStridedBatchedEx(*args))
         return self._loaded.cublasGemmStridedBatchedEx(*args)
 
 
-for name in ("cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.libs", "cupy_backends.cuda.libs.cublas"):
+def _found(name: str) -> Any:
+    """CuPy finds the library only for who asks for it by ``from ... import``."""
+    if name != "cublas":
+        raise AttributeError(name)
+    ctypes.CDLL(f"{folder}/a.out")  # from then on it is found by its name
+    return types.ModuleType(name)
+
+
+for name in ("cupy_backends", "cupy_backends.cuda"):
     module(name)
+module("cupy_backends.cuda.libs", __getattr__=_found)
 
 from backends import cupy_products  # noqa: E402  (which finds this package)
 
-cupy_products._library = Library(ctypes.CDLL("libcublas.so.13"))
+cupy_products._library = Library(cupy_products._cublas())

@@ -75,12 +75,40 @@ def test_kernels_compute_what_is_defined(way, kind, name):
         given = [x.astype(dtype) for x in given]
     player = CudaConvolution(np, emulator.emulated(), np.matmul, lambda dtype: kind, way)
     found = all_three(player, *given, w, groups, spatial)
-    with emulator.reversed_order():
+    with emulator.another_order():
         again = all_three(player, *given, w, groups, spatial)
     for ours, backwards, defined in zip(found, again, expected, strict=True):
         assert ours.dtype == given[0].dtype and ours.shape == defined.shape
         np.testing.assert_array_equal(ours.astype(np.float64), defined.astype(ours.dtype).astype(np.float64))
         np.testing.assert_array_equal(ours.astype(np.float64), backwards.astype(np.float64))  # no barrier is missing
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16"])
+@pytest.mark.parametrize(
+    "name", ["groups, stride and dilation", "stride and dilation without", "odd sizes", "a large batch"]
+)
+def test_the_depth_in_parts(name, kind, monkeypatch):
+    """As where there are few tiles for many processors; more parts than the depth has steps leave some empty."""
+    n, spatial, w, channels, outputs, groups = case = CASES[name]
+    x, weight, g = operands(kind, *case)
+    player = CudaConvolution(np, emulator.emulated(), np.matmul, lambda dtype: kind, "tiles")
+    names, run = [], player.kernels.run
+    monkeypatch.setattr(player.kernels, "run", lambda file, name, *rest: names.append(name) or run(file, name, *rest))
+    for parts in (3, 7):
+        monkeypatch.setattr(player, "_depths", lambda blocks, depth, parts=parts: parts)
+        for found, defined in (
+            (player.convolve(x, weight, w, groups), numpy_backend.convolve(x, weight, w, groups)),
+            (player.convolve_input(g, weight, w, groups, spatial),
+             numpy_backend.convolve_input(g, weight, w, groups, spatial)),
+        ):  # fmt: skip
+            np.testing.assert_array_equal(found, defined)
+    assert names.count("add_parts") == 4
+
+
+def test_when_the_depth_is_cut():
+    assert CudaConvolution._depths(64, 1152) == 4  # 64 tiles, 132 processors, two blocks for each
+    assert CudaConvolution._depths(32, 576) == 4  # no shorter than 128
+    assert CudaConvolution._depths(128, 1152) == CudaConvolution._depths(4, 100) == 1
 
 
 @pytest.mark.parametrize("way, channels, groups", [("tiles", 20, 1), ("direct", 3, 3)])
@@ -96,6 +124,27 @@ def test_arrays_in_any_order(way, channels, groups):
         found = all_three(player, array, np.asfortranarray(weight), g, w, groups, (6, 6))
         for ours, defined in zip(found, expected, strict=True):
             np.testing.assert_array_equal(ours, defined)
+
+
+@pytest.mark.parametrize("way, channels, groups", [("tiles", 20, 1), ("direct", 4, 4)])
+def test_arrays_that_begin_anywhere(way, channels, groups, monkeypatch):
+    """Four numbers are read at once where they lie at a multiple of their size in memory, as the hardware demands."""
+    w, names = windows((6, 6), (3, 3), 1, 1), []
+    x, weight, g = operands("float32", 4, (6, 6), w, channels, channels, groups)
+    expected = all_three(numpy_backend, x, weight, g, w, groups, (6, 6))
+    player = CudaConvolution(np, emulator.emulated(), np.matmul, prefer=way)
+    run = player.kernels.run
+    monkeypatch.setattr(player.kernels, "run", lambda file, name, *rest: names.append(name) or run(file, name, *rest))
+    for offset in (0, 1, 2):
+        moved = []
+        for array in (x, g):  # with the batch innermost, `offset` elements after an aligned place
+            memory = np.empty(array.size + 8, np.float32)
+            memory = memory[-memory.ctypes.data % 16 // 4 + offset :][: array.size].reshape(*array.shape[1:], 4)
+            memory[...] = array.transpose(1, 2, 3, 0)
+            moved.append(memory.transpose(3, 0, 1, 2))
+        for ours, defined in zip(all_three(player, moved[0], weight, moved[1], w, groups, (6, 6)), expected):
+            np.testing.assert_array_equal(ours, defined)
+    assert [name[-1] for name in names] == ["4"] * 3 + ["1"] * 6
 
 
 def test_float32_is_not_rounded():
@@ -155,6 +204,7 @@ THREE = windows((32, 32), (3, 3), 1, 1)
         ("product", 64, 64, THREE, 1, 64, "float64"),
         ("product", 64, 64, THREE, 1, 64, None),  # half precision without tensor cores
         ("product", 64, 64, windows((4, 4), (3, 3), 1, 1), 1, 2, "float32"),  # too few tiles
+        ("product", 64, 64, windows((600, 600), (3, 3), 300), 1, 64, "float32"),  # more remainders than a grid has
     ],
 )
 def test_which_way_is_taken(expected, channels, outputs, windows, groups, n, kind):
@@ -195,22 +245,43 @@ def test_a_way_can_be_preferred(monkeypatch):
         CudaConvolution(np, Refusing(), np.matmul)
 
 
-def test_the_emulator_shows_a_missing_barrier():
-    code = """
+SHIFT = """
 #define KERNEL extern "C" __global__ void
 KERNEL shift(const float* x, float* out) {
     __shared__ float held[64];
-    held[threadIdx.x] = x[threadIdx.x];
-    BARRIER
+    float v = x[threadIdx.x];
+    BEFORE
+    held[threadIdx.x] = v;
+    BETWEEN
     out[threadIdx.x] = held[(threadIdx.x + 1) % 64];
 }
 """
-    x, results = np.arange(64, dtype=np.float32), []
-    for barrier in ("__syncthreads();", ""):
-        launch = emulator.emulate(code.replace("BARRIER", barrier), (), "shift")
-        out, backwards = np.zeros_like(x), np.zeros_like(x)
-        launch((1,), (64,), (x, out))
-        with emulator.reversed_order():
-            launch((1,), (64,), (x + 100, backwards))
-        results.append((backwards - out == 100).all())
-    assert results == [True, False]
+
+
+def shifted(before="", between="__syncthreads();"):
+    launch = emulator.emulate(SHIFT.replace("BEFORE", before).replace("BETWEEN", between), (), "shift")
+    x, out = np.arange(64, dtype=np.float32), np.zeros(64, np.float32)
+    launch((1,), (64,), (x, out))
+    return out
+
+
+def test_the_emulator_shows_a_missing_barrier():
+    np.testing.assert_array_equal(shifted(), (np.arange(64) + 1) % 64)
+    assert np.isnan(shifted(between="")).any()  # shared memory begins as NaN
+    assert np.isnan(shifted(between="__syncwarp();")).any()  # where warps meet
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("if (threadIdx.x > 40) __syncthreads();", "lines 8 and 6: a block waits at two barriers"),
+        (
+            "if (threadIdx.x > 40) v = __shfl_xor_sync(0xffffffffu, v, 1);",
+            "line 6: not all threads of a warp are there",
+        ),
+        ("if (threadIdx.x % 2) return; __syncwarp();", "line 6: not all threads of a warp are there"),
+    ],
+)
+def test_the_emulator_shows_what_not_all_threads_reach(code, error):
+    with pytest.raises(AssertionError, match=f"shift: {error}"):
+        shifted(code)

@@ -73,15 +73,66 @@ print(autograd.cuda.max_memory_allocated(), autograd.cuda.get_device_name(), aut
 autograd.cuda.synchronize()
 autograd.cuda.empty_cache()
 autograd.cuda.manual_seed(3)
+
+def full(x, axis):
+    raise MemoryError("std::bad_alloc: cudaErrorMemoryAllocation: out of memory")  # as Thrust has it
+
+fake.cupy.argsort = full
+try:
+    autograd.ones(3, device="cuda").sort()
+except autograd.cuda.OutOfMemoryError as error:
+    print(error)
 """
     if not emulator.available:
         pytest.skip("needs g++")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    said, counts, rest = done.stdout.strip().split("\n")
+    said, counts, rest, unsorted = done.stdout.strip().split("\n")
     assert said.startswith(
         "CUDA out of memory: tried to allocate 3.00 GiB on cuda:0, which has 80.00 GiB, 3.00 GiB of it free; arrays of "
         "this program hold 1 MiB. Try a smaller batch"
     )
     assert counts == f"{5 << 20} {5 << 20} ({3 << 30}, {80 << 30})"
     assert rest == f"{1 << 20} a fake (9, 0)"
+    assert unsorted.startswith("argsort: CUDA out of memory: no room to sort float32[3]")
+    assert issubclass(backends.OutOfMemoryError, MemoryError)  # CuPy lets nothing else through from an allocator
+
+
+def test_memory_that_graphs_have_left_is_counted_and_given_back():
+    """Of a graph that is gone somebody holds an array; where memory is short after that, its pool is asked again."""
+    program = """
+import tests.backends.fake_cupy as fake
+import backends, autograd
+
+class Left:
+    kept, is_held = 50, True
+    def total_bytes(self):
+        return self.kept
+    def free_all_blocks(self):
+        self.kept *= self.is_held
+
+def give(size):
+    if left.kept:
+        raise fake.OutOfMemoryError("Out of memory")
+    return "memory"
+
+fake.allocators[:], left = [give], Left()
+backends.backend("cuda")
+from backends import cupy_memory
+
+allocate, before = fake.allocators[-1], autograd.cuda.memory_allocated()
+cupy_memory.in_graphs[0] += 80
+cupy_memory.retire(0, left, 80)
+print(autograd.cuda.memory_allocated() - before)
+try:
+    allocate(10)
+except MemoryError as error:
+    print(type(error).__name__)
+left.is_held = False
+print(allocate(10), autograd.cuda.memory_allocated() - before)
+"""
+    if not emulator.available:
+        pytest.skip("needs g++")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["50", "OutOfMemoryError", "memory", "0"]

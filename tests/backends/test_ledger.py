@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import types
 
 import pytest
 
 import autograd
 import backends
 import nn
+from autograd.captured.guards import _room
 from nn import functional as F
 
 
@@ -179,3 +182,16 @@ def test_the_host_has_nothing_to_count():
         x = autograd.tensor([1.0, -2.0], device="cpu")
         assert x[x > 0].tolist() == [1.0] and bool(x.sum() < 0)
     assert not ledger
+
+
+def test_cupys_own_python_is_neither_the_users_line_nor_his_step(monkeypatch):
+    """It opens files and keeps kernels, in the middle of a step that is being recorded."""
+    cupy = types.ModuleType("cupy")
+    cupy.__file__ = "/of/nobody/cupy/__init__.py"
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    space = {"note": backends.ledger.note}
+    exec(compile("def look():\n    note('wait', 'a look')", "/of/nobody/cupy/core.py", "exec"), space)
+    with backends.transfers() as ledger:
+        space["look"]()
+    assert ledger[0].line.file == __file__
+    assert _room("/of/nobody/cupy/cuda/compiler.py") == "" and _room(__file__) == "user"

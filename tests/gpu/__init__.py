@@ -1,4 +1,4 @@
-"""The proof on a GPU, in one command: ``python -m pytest tests/gpu``.
+"""The proof on a GPU: ``python -m pytest tests/gpu``, or ``python -m tests.gpu``, which ends in time whatever happens.
 
 Every test here runs on the stand-in device as well, where it proves only that the test itself works; what is marked
 "gpu" needs CuPy and an NVIDIA GPU, and is skipped without. The kernels under the tools of the CUDA toolkit::

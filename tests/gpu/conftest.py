@@ -20,6 +20,13 @@ CUDA = pytest.param(
 )
 
 
+def pytest_collection_modifyitems(items):
+    """On a GPU only our own warnings are errors; those of CuPy and NumPy about each other are shown."""
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.filterwarnings("default", "error:the captured step"))
+
+
 @pytest.fixture(params=["standin", CUDA])
 def where(request):
     """Runs the test once on each device: new tensors are made there."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import types
 import warnings
 
 import numpy as np
@@ -132,6 +134,21 @@ def test_memory_is_counted(real_gpu):
     assert autograd.cuda.memory_reserved() <= before + (1 << 22)
 
 
+def test_the_peak_counts_what_graphs_have_left(cuda, monkeypatch):
+    import cupy
+
+    from backends import cupy_memory
+
+    autograd.cuda.reset_peak_memory_stats()
+    with monkeypatch.context() as patch:
+        pool = types.SimpleNamespace(total_bytes=lambda: 1 << 12)  # of a graph that is gone, an array of which is held
+        patch.setitem(cupy_memory._left, 0, (0, pool))
+        made = cupy.cuda.get_allocator()(1 << 10)
+        held = autograd.cuda.memory_allocated()
+    del made
+    assert autograd.cuda.max_memory_allocated() >= held
+
+
 def test_out_of_memory_says_what_to_do_and_the_program_goes_on(real_gpu):
     x = autograd.ones(1 << 10, requires_grad=True)
     for ask in (lambda: autograd.zeros(1 << 48), lambda: x.reshape(-1, 1).expand(1 << 10, 1 << 28) + x[0]):
@@ -153,6 +170,43 @@ def test_pytorch_shares_memory(cuda):
     again = torch.from_dlpack(ours.T)
     assert again.data_ptr() == theirs.data_ptr() and again.tolist() == ours.T.tolist()
     assert torch.as_tensor(ours, device="cuda").data_ptr() == theirs.data_ptr()  # by __cuda_array_interface__
+
+
+@pytest.mark.parametrize("view", [lambda x: x.reshape(6, 4), lambda x: x.T, lambda x: x[0], lambda x: x[1:]])
+def test_a_gradient_is_not_written_where_another_tensor_would_not_learn_of_it(view, where):
+    x, w = autograd.ones(4, 6), autograd.ones((), requires_grad=True)
+    part = view(x)
+    with pytest.raises(RuntimeError, match="is a view of one that requires no grad"):
+        part.mul_(w)
+    del x
+    part.mul_(w).sum().backward()  # which nobody else holds now
+    assert w.grad.item() == part.numel()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_remainders_are_exact(dtype, where):
+    inf = float("inf")
+    x = np.array([1.0, -0.6, 0.6, 2.0, inf, 0.3, -0.3, 7.0, -7.0, 6.0, 0.0], dtype)
+    y = np.array([0.1, inf, inf, -inf, 3.0, 0.1, 0.1, -2.0, 2.0, 3.0, -1.0], dtype)
+    given = autograd.tensor(x), autograd.tensor(y)
+    for ours, numpys in (
+        (autograd.remainder, np.remainder),
+        (autograd.fmod, np.fmod),
+        (autograd.floor_divide, np.floor_divide),
+    ):
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(ours(*given).cpu().numpy(), numpys(x, y))
+            np.testing.assert_array_equal(ours(given[0][:, None], given[1]).cpu().numpy(), numpys(x[:, None], y))
+            np.testing.assert_array_equal(ours(given[0], 0.1).cpu().numpy(), numpys(x, np.array(0.1, dtype)))
+    assert (autograd.tensor([7, -7]) % autograd.tensor([2, 2])).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("index", ["a", ["a"], object(), 1.5])
+def test_what_is_no_index_is_refused_in_our_words(index, where):
+    x = autograd.zeros(3)
+    for ask in (lambda: x[index], lambda: operator.setitem(x, index, 1.0)):
+        with pytest.raises(IndexError, match="must be integer or bool, not"):
+            ask()
 
 
 def test_numpy_is_refused(where):

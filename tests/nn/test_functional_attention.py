@@ -28,6 +28,13 @@ def test_values_and_gradients_are_pytorchs(lead, options):
     check("scaled_dot_product_attention", *heads(*lead), **options)
 
 
+@pytest.mark.parametrize("length, count", [(300, 280), (280, 300)])
+def test_long_sequences_go_by_blocks(length, count):
+    operands = heads(4, length=length, count=count)
+    check("scaled_dot_product_attention", *operands, is_causal=True)
+    check("scaled_dot_product_attention", *operands, attn_mask=normal(length, count, seed=7) < 0.5)
+
+
 def test_masks():
     rng = np.random.default_rng(9)
     check("scaled_dot_product_attention", *heads(2, 3), attn_mask=rng.random((2, 1, 4, 5)) < 0.7)
@@ -41,6 +48,11 @@ def test_a_query_that_sees_nothing_gets_zeros(device):
     assert out[0, 0].tolist() == [0.0, 0.0]
     out.sum().backward()
     assert bool(q.grad.isfinite().all()) and q.grad[0, 0].tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("length, count, width, out", [(0, 3, 4, 2), (3, 0, 4, 2), (3, 3, 0, 2), (3, 3, 4, 0)])
+def test_sizes_of_zero(length, count, width, out):
+    check("scaled_dot_product_attention", *heads(2, length=length, count=count, width=width, out=out))
 
 
 def test_grouped_heads():

@@ -175,7 +175,36 @@ CASES = {
         TypeError,
         "^BatchNorm1d: argument 1 is a list, not a tensor",
     ),
-    "dropout list": (lambda x, v, i: nn.Dropout()([1.0]), TypeError, "^Dropout: argument 1 is a list, not a tensor"),
+    "dropout list": (lambda x, v, i: nn.Dropout()([1.0]), TypeError, "^dropout.*" + not_a_tensor.format("list")),
+    "layer_norm list": (
+        lambda x, v, i: nn.functional.layer_norm(v.tolist(), (5,)),
+        TypeError,
+        r"^layer_norm\(\): argument 'input' " + not_a_tensor.format("list"),
+    ),
+    "dropout number": (lambda x, v, i: nn.functional.dropout(1.0), TypeError, "^dropout.*'input' must be .*not float"),
+    "sdpa list": (
+        lambda x, v, i: nn.functional.scaled_dot_product_attention(v, v, [1.0]),
+        TypeError,
+        "^scaled_dot_product_attention.*'value' must be a tensor, not list",
+    ),
+    "pad keyword": (
+        lambda x, v, i: nn.functional.pad(input=[1.0], pad=(1, 1)),
+        TypeError,
+        "^pad.*'input' must be a tensor, not list",
+    ),
+    "meshgrid": (lambda x, v, i: autograd.meshgrid(v[0], 1.0), TypeError, "^meshgrid: .* as element 1, not float"),
+    "broadcast": (
+        lambda x, v, i: autograd.broadcast_tensors(v, [1.0]),
+        TypeError,
+        "^broadcast_tensors: expected a tensor as element 1, not list",
+    ),
+    "NumPy's mean": (
+        lambda x, v, i: np.mean(v),
+        TypeError,
+        r"^mean\(\).* no `out`; .*NumPy function is given a tensor",
+    ),
+    "NumPy's std": (lambda x, v, i: np.std(v, axis=0), TypeError, r"^std\(\).* give it tensor.detach\(\).numpy\(\)"),
+    "NumPy's exp": (lambda x, v, i: np.exp(v), TypeError, "'Tensor' does not support ufuncs"),
     "lstm list": (lambda x, v, i: nn.LSTM(5, 4)(v.tolist()), TypeError, "^LSTM: argument 1 is a list"),
     "loss list": (
         lambda x, v, i: nn.CrossEntropyLoss()(v, [0, 1, 2, 4]),
@@ -188,11 +217,11 @@ CASES = {
         TypeError,
         "'input' must be a tensor, not list",
     ),
-    "mse number": (lambda x, v, i: nn.MSELoss()(v, 1.0), TypeError, "^MSELoss: argument 2 is a float, not a tensor"),
+    "mse number": (lambda x, v, i: nn.MSELoss()(v, 1.0), TypeError, "^mse_loss.*'target' must be a tensor, not float"),
     "nested": (
         lambda x, v, i: nn.Sequential(nn.Dropout())(None),
         TypeError,
-        "argument 1 is None.*\nin Sequential.0: Dropout",
+        "^dropout.*'input' must be a tensor, not NoneType.*\nin Sequential.0: Dropout",
     ),
     "where": (
         lambda x, v, i: autograd.where([True], v, v),

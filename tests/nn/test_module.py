@@ -372,6 +372,15 @@ def test_hooks_with_keywords_and_in_front(device):
     assert model(autograd.tensor(3.0), by=2.0).item() == 9.0
 
 
+@pytest.mark.parametrize("room", [autograd, autograd.linalg, nn.functional, nn.init], ids=lambda room: room.__name__)
+def test_functions_are_pickled_by_name(room):
+    """As a model's attributes are, or the transforms of a loader with workers."""
+    for name in dir(room):
+        function = getattr(room, name)
+        if callable(function) and not name.startswith("_"):
+            assert pickle.loads(pickle.dumps(function)) is function and copy.deepcopy(function) is function, name
+
+
 def test_parts_by_their_dotted_names():
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     assert (

@@ -135,6 +135,25 @@ def test_a_language_model():
     same(made, model, autograd.randint(0, 11, (5, 6)))
 
 
+class Looks(nn.Module):
+    """Attention of which the later keys, or some of all, are hidden."""
+
+    def __init__(self, causal):
+        super().__init__()
+        self.causal = causal
+
+    def forward(self, x):
+        mask = None if self.causal else autograd.tensor([[True, False, True, True]] * 4)
+        return nn.functional.scaled_dot_product_attention(x, x, x, mask, is_causal=self.causal)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_attention_with_hidden_keys(causal):
+    model = Looks(causal)
+    made = export(model, autograd.randn(2, 4, 3), dynamic_axes={"input": [0]})
+    same(made, model, autograd.randn(5, 4, 3))
+
+
 def test_a_convolutional_network_keeps_its_names_and_writes_a_file(tmp_path):
     autograd.manual_seed(0)
     model = stirred(

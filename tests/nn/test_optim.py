@@ -157,6 +157,8 @@ def test_large_parameters_go_piece_by_piece(device):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     shapes = [(700, 300), (100_000,), (2, 40_000), ()]
+    if device == "standin":  # its pieces are of 4 elements
+        shapes = [(70, 30), (1000,), (2, 400), ()]
     values = [rng.standard_normal(shape).astype("float32") for shape in shapes]
     for name, settings in (("Adam", {"weight_decay": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.9}), ("RAdam", {})):
         theirs = [torch.nn.Parameter(torch.tensor(v)) for v in values]

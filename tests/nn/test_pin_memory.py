@@ -8,6 +8,7 @@ import pytest
 
 import autograd
 import backends
+import nn
 from nn.data import DataLoader
 
 Pair = namedtuple("Pair", ["x", "label"])
@@ -42,6 +43,17 @@ def test_batches_are_pinned(standin, workers):
     assert batches[1].label["name"] == ["2", "3"] and batches[2].x.tolist() == [[4.0, 4.0]]
     plain = next(iter(DataLoader(SAMPLES, 2)))
     assert not plain.x.is_pinned()
+
+
+@pytest.mark.parametrize("how", [{"non_blocking": True}, {"non_blocking": False}, {}])
+def test_a_module_need_not_wait(standin, how):
+    layer = nn.Linear(2, 3, device="cpu")
+    for parameter in layer.parameters():
+        parameter.data = parameter.data.pin_memory()
+    with backends.transfers() as ledger:
+        layer.to("standin", **how)
+    waits = [entry.kind for entry in ledger].count("wait")
+    assert waits == (0 if how.get("non_blocking") else 2) and layer.weight.device == "standin"
 
 
 def test_what_is_on_the_device_stays_there(standin):

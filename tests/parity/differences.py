@@ -35,7 +35,6 @@ _ABSENT = {
     "i0 special.i0e special.i1 special.i1e": "Bessel functions need polynomials of their own",
     "igamma igammac special.zeta": "needs series and continued fractions of its own",
     "special.erfcx special.log_ndtr": "needs an expansion of its own to be exact in the tail",
-    "histogram": "counts for each row or each weight: not a composite of a few lines",
     "linalg.lu linalg.lu_factor linalg.lu_factor_ex linalg.lu_solve lu_unpack": "NumPy has no LU factorisation",
 }
 ABSENT = {name: reason for names, reason in _ABSENT.items() for name in names.split()}
