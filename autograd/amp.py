@@ -93,7 +93,7 @@ class autocast(Observer, contextlib.ContextDecorator):
         self.dtype = dtypes.float16 if dtype is None else dtypes.as_dtype(dtype)
         if str(self.dtype) not in ("float16", "bfloat16"):
             raise RuntimeError(f"autocast: dtype must be float16 or bfloat16, not {self.dtype}")
-        if self.dtype != dtypes.float16 and self.device_type != "cuda":
+        if enabled and self.dtype != dtypes.float16 and self.device_type != "cuda":
             raise RuntimeError("autocast: bfloat16 is for GPUs; NumPy does not compute in it. Use float16 here")
         self.enabled, self.cache_enabled = enabled, cache_enabled is not False
         self._single = SINGLE["cpu" if self.device_type == "cpu" else "cuda"]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 
 # One thread is enough for the small products of the tests. The BLAS reads this when NumPy is imported: its threads wait
 # for each other by spinning, and where others compute too, a product of 0.1 ms can then take 50 ms.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would the programs that some tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 

@@ -241,6 +241,8 @@ def test_bfloat16_is_for_gpus():
     with pytest.raises(RuntimeError, match="bfloat16 is for GPUs; NumPy does not compute in it"):
         autograd.autocast("cpu", kind)
     assert autograd.autocast("cuda", kind).dtype == kind
+    with autograd.autocast("cpu", kind, enabled=False):  # one program for both devices
+        assert (autograd.ones(2, 2) @ autograd.ones(2, 2)).dtype == autograd.float32
 
 
 # ------------------------------------------------------------------------------------- the scaler
