@@ -80,9 +80,11 @@ def main() -> None:
         row(f"cross_entropy {n}x{classes}", torch, "cross_entropy", [normal(n, classes)], target)
     index = rng.integers(0, 1000, 2048)
     row("embedding 1000x64, 2048 indices", torch, "embedding", [normal(1000, 64)], index)
-    heads = [normal(8, 4, 64, 32) for _ in range(3)]
-    row("scaled_dot_product_attention 8x4x64x32", torch, "scaled_dot_product_attention", heads)
-    row("  the same, causal", torch, "scaled_dot_product_attention", heads, is_causal=True)
+    for sizes in ((8, 4, 64, 32), (8, 4, 256, 32), (2, 4, 1024, 64)):
+        heads = [normal(*sizes) for _ in range(3)]
+        title = f"scaled_dot_product_attention {'x'.join(map(str, sizes))}"
+        row(title, torch, "scaled_dot_product_attention", heads)
+        row("  the same, causal", torch, "scaled_dot_product_attention", heads, is_causal=True)
     for name in ("relu", "leaky_relu", "gelu", "silu", "elu", "softplus", "hardswish", "mish"):
         row(f"{name} 512x512", torch, name, [normal(512, 512)])
     row("gelu 512x512, tanh", torch, "gelu", [normal(512, 512)], approximate="tanh")
