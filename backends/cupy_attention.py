@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 from .attention import Attention, broadcasts, lead_of
 from .contract import Array, Shape
 from .kernels import Kernels
-from .launching import LIMIT, address
+from .launching import LIMIT, address, preferred
 
 WAYS = ("auto", "kernels", "blocks", "whole")
 _WIDEST = {2: 128, 4: 64}  # features of a query or a value for which there are kernels, by the bytes of an element
@@ -71,9 +70,7 @@ class CudaAttention(Attention):
     ) -> None:
         super().__init__(library, matmul, most=1 << 23, small=1 << 15, rows=LIMIT)
         self.kernels, self._kind = kernels, kind
-        self.prefer = prefer or os.environ.get("AUTOGRAD_ATTENTION", "auto")
-        if self.prefer not in WAYS:
-            raise ValueError(f"AUTOGRAD_ATTENTION: expected one of {', '.join(WAYS)}, not {self.prefer!r}")
+        self.prefer = preferred("AUTOGRAD_ATTENTION", WAYS, prefer)
 
     def attends(self, query: Array, key: Array, value: Array, mask: Array | None) -> bool:
         """For the kernels always: each is one launch, where the operator's definition is some twenty."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 from .contract import Array, Shape
 from .cupy_windows import CudaWindows
 from .kernels import Kernels
-from .launching import LIMIT, PROCESSORS, blocks, width
+from .launching import LIMIT, PROCESSORS, blocks, preferred, width
 from .windows import Windows
 
 WAYS = ("auto", "product", "tiles", "direct")
@@ -69,10 +68,8 @@ class CudaConvolution(CudaWindows):
     ) -> None:
         super().__init__(library, kernels, matmul)
         self._kind = kind
-        self.prefer = prefer or os.environ.get("AUTOGRAD_CONVOLUTION", "auto")
+        self.prefer = preferred("AUTOGRAD_CONVOLUTION", WAYS, prefer)
         self._ways: dict[Any, str] = {}
-        if self.prefer not in WAYS:
-            raise ValueError(f"AUTOGRAD_CONVOLUTION: expected one of {', '.join(WAYS)}, not {self.prefer!r}")
 
     def way(self, channels: int, outputs: int, windows: Windows, groups: int, n: int, dtype: Any) -> str:
         """ "product", "tiles" or "direct": how a convolution is computed, and so are its two adjoints.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import pathlib
 import re
 from collections.abc import Callable, Sequence
@@ -80,6 +81,14 @@ def address(x: Array) -> int:
 def width(count: int, *arrays: Array | None) -> int:
     """How many neighbours a thread takes at once: 4 where rows are of fours, and arrays begin with a whole one."""
     return 1 if count % 4 or any([x is not None and address(x) % (4 * x.itemsize) for x in arrays]) else 4
+
+
+def preferred(variable: str, ways: Sequence[str], given: str | None) -> str:
+    """The way given, or that an environment variable names, or "auto". Raises ValueError if it is none of the ways."""
+    way = given or os.environ.get(variable, "auto")
+    if way not in ways:
+        raise ValueError(f"{variable}: expected one of {', '.join(ways)}, not {way!r}")
+    return way
 
 
 class Launching:

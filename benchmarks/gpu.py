@@ -37,7 +37,7 @@ import autograd
 import backends
 import nn
 
-from . import gpu_attention, gpu_convolution
+from . import gpu_attention, gpu_convolution, gpu_ways
 from .models import Case, Training, adam, gpt, lenet, mlp, momentum, pictures, text, vgg
 
 BLOCKS = functools.partial(gpt, width=768, heads=12, depth=6)
@@ -311,7 +311,7 @@ def main() -> int:
         for name in options.cases:
             try:
                 if name in TABLES:
-                    TABLES[name].table(device, precision, torch, several, wait_of, small, fail)
+                    gpu_ways.table(TABLES[name], device, precision, torch, several, wait_of, small, fail)
                 else:
                     network(name, precision)
             except Exception as error:

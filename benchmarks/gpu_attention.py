@@ -8,10 +8,7 @@ layer cuts them out of its projection. Who takes part is timed only once it has 
 
 from __future__ import annotations
 
-from . import timing  # first: it sets the number of threads
-
 # isort: split
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +18,7 @@ import autograd
 import backends
 import nn
 
-from .gpu_convolution import agreeing, preferring
+from .gpu_ways import preferring
 
 SHAPES = {  # batch, heads, length, features of a head, causal
     "T 64, 4 heads of 32": (32, 4, 64, 32, True),
@@ -49,6 +46,11 @@ def step(library: Any, functional: Any, leaves: list[Any], g: Any, causal: bool)
     return run
 
 
+def smaller(batch: int, heads: int, length: int, width: int, causal: bool) -> tuple[Any, ...]:
+    """A shape of the same kind, fit for a try."""
+    return 2, 2, min(length, 12), width, causal
+
+
 def contenders(
     shape: tuple[int, int, int, int, bool], backward: bool, device: str, dtype: str, torch: Any
 ) -> dict[str, Callable[[], Any]]:
@@ -70,34 +72,3 @@ def contenders(
         place = device if device == "cuda" else "cpu"
         made["torch"] = step(torch, torch.nn.functional, *given(torch, place), causal)
     return made
-
-
-def table(
-    device: str,
-    precision: str,
-    torch: Any,
-    several: Callable[..., Any],
-    waits: Any,
-    small: bool,
-    fail: Callable[[str], None],
-) -> None:
-    """Print the rows of one precision. several, waits, fail: as in `benchmarks.gpu`."""
-    dtype = precision if precision in ("float16", "bfloat16") else "float32"
-    for name, shape in SHAPES.items():
-        shape = (2, 2, min(shape[2], 12), shape[3], shape[4]) if small else shape
-        for backward in (False, True):
-            title = f"{name}, {'with gradients' if backward else 'forward'}, {precision}"
-            told = functools.partial(_told, title, fail)
-            made = agreeing(
-                contenders(shape, backward, device, dtype, torch), 1e-4 if precision == "highest" else 2e-2, told
-            )
-            count = 2 if small else 10
-            run = {who: several(call, count, waits(who)) for who, call in made.items()}
-            figures = timing.paired(run, rounds=2 if small else 9, seconds=0.01 if small else 0.03)
-            if figures:
-                each = {who: [t / count for t in times] for who, times in figures.items()}
-                timing.report(title, each, next(iter(each)), unit=1e3)
-
-
-def _told(title: str, fail: Callable[[str], None], text: str) -> None:
-    fail(f"{title}: {text}")

@@ -9,11 +9,7 @@ takes part is timed only once it has been seen to compute the same; others are n
 
 from __future__ import annotations
 
-from . import timing  # first: it sets the number of threads
-
 # isort: split
-import functools
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +17,8 @@ import numpy as np
 
 import autograd
 import backends
+
+from .gpu_ways import preferring
 
 SHAPES = {  # batch, channels in and out, kernel, image, stride, padding, groups
     "LeNet's first": (512, 1, 6, 5, 28, 1, 2, 1),
@@ -54,17 +52,9 @@ def step(library: Any, conv2d: Callable[..., Any], x: Any, w: Any, g: Any, optio
     return run
 
 
-def preferring(convolution: Any, way: str, run: Callable[[], Any]) -> Callable[[], Any]:
-    """The call, with our convolutions going one way."""
-
-    def call() -> Any:
-        before, convolution.prefer = convolution.prefer, way
-        try:
-            return run()
-        finally:
-            convolution.prefer = before
-
-    return call
+def smaller(n: int, c: int, o: int, k: int, image: int, stride: int, padding: int, groups: int) -> tuple[int, ...]:
+    """A shape of the same kind, fit for a try."""
+    return 2, min(c, 16), min(o, 16), k, 8, stride, padding, 16 if groups == c > 1 else min(groups, 4)
 
 
 def contenders(
@@ -101,56 +91,3 @@ def contenders(
             a, b = a.requires_grad_(backward), b.requires_grad_(backward)
             made[who] = step(torch, torch.nn.functional.conv2d, a, b, d if backward else None, options)
     return made
-
-
-def agreeing(
-    made: dict[str, Callable[[], Any]], tolerance: float, fail: Callable[[str], None]
-) -> dict[str, Callable[[], Any]]:
-    """Those that compute the same as the first. fail: told of the others."""
-    found: dict[str, list[Any]] = {}
-    for who, run in made.items():
-        try:
-            found[who] = [y.detach().cpu().float().numpy() for y in run()]
-        except Exception as error:
-            traceback.print_exc()
-            fail(f"{who} failed: {type(error).__name__}: {str(error).strip()[:300]}")
-            continue
-        for ours, theirs in zip(next(iter(found.values())), found[who], strict=True):
-            worst = float(np.abs(ours - theirs).max() / max(1e-6, np.abs(theirs).max()))
-            if not worst < tolerance:
-                fail(f"{who} differs by {worst}")
-                del found[who]
-                break
-    return {who: made[who] for who in found}
-
-
-def table(
-    device: str,
-    precision: str,
-    torch: Any,
-    several: Callable[..., Any],
-    waits: Any,
-    small: bool,
-    fail: Callable[[str], None],
-) -> None:
-    """Print the rows of one precision. several, waits, fail: as in `benchmarks.gpu`."""
-    dtype = precision if precision in ("float16", "bfloat16") else "float32"
-    for name, shape in SHAPES.items():
-        if small:
-            n, c, o, k, image, stride, padding, groups = shape
-            shape = (2, min(c, 16), min(o, 16), k, 8, stride, padding, 16 if groups == c > 1 else min(groups, 4))
-        for backward in (False, True):
-            title = f"{name}, {'with gradients' if backward else 'forward'}, {precision}"
-            told = functools.partial(_told, title, fail)
-            made = contenders(shape, backward, device, dtype, torch)
-            made = agreeing(made, 1e-4 if precision == "highest" else 2e-2, told)
-            count = 2 if small else 10
-            run = {who: several(call, count, waits(who)) for who, call in made.items()}
-            figures = timing.paired(run, rounds=2 if small else 9, seconds=0.01 if small else 0.03)
-            if figures:
-                each = {who: [t / count for t in times] for who, times in figures.items()}
-                timing.report(title, each, next(iter(each)), unit=1e3)
-
-
-def _told(title: str, fail: Callable[[str], None], text: str) -> None:
-    fail(f"{title}: {text}")

@@ -35,7 +35,7 @@ def test_who_fails_is_named_and_left_out():
     program = """
 import time
 import numpy as np
-from benchmarks import gpu, gpu_convolution
+from benchmarks import gpu, gpu_ways
 
 class Step:
     def __init__(self, loss=1.0, learnt=0.0, do=lambda: None):
@@ -57,7 +57,7 @@ class Array(np.ndarray):
     numpy = lambda self: np.asarray(self)
 def result(x):
     return lambda: (x.view(Array),)
-print(*gpu_convolution.agreeing({who: result(x) for who, x in ways.items()}, 1e-4, print))
+print(*gpu_ways.agreeing({who: result(x) for who, x in ways.items()}, 1e-4, print))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
